@@ -1,0 +1,12 @@
+import { defineConfig } from "vitest/config";
+
+export default defineConfig({
+  resolve: { conditions: ["asvr-source"] },
+  ssr: { resolve: { conditions: ["asvr-source"] } },
+  test: {
+    include: ["packages/*/src/**/*.test.ts"],
+    pool: "forks", // the addon holds state: a process for each file
+    maxWorkers: 2,
+    testTimeout: 60_000,
+  },
+});
