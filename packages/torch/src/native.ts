@@ -1,0 +1,110 @@
+import { existsSync, readFileSync } from "node:fs";
+import { constants } from "node:os";
+import { dirname, join } from "node:path";
+import { fileURLToPath } from "node:url";
+import type { TypedArray } from "./dtype.js";
+import { LoadError } from "./errors.js";
+
+/** What the addon knows of one operator. `arguments`: name, type, has a default, fixed size of an int list. */
+export interface OperatorDescription {
+  readonly id: number;
+  readonly schema: string;
+  readonly arguments: readonly (readonly [name: string, type: string, hasDefault: boolean, fixedSize: number])[];
+  readonly returns: readonly string[];
+  /** For each result the argument that it is, where it is one (in-place, out=), or -1. */
+  readonly aliases: readonly number[];
+}
+
+/** The addon's functions. Tensors cross as integers: handles into the table of this environment. */
+export interface Native {
+  findOperator(name: string, overload: string): OperatorDescription | null;
+  listOperators(): string[];
+  call(operator: number, ...args: unknown[]): unknown;
+  fromArray(array: TypedArray, dtype: number, shape: readonly number[]): number;
+  copyToArray(tensor: number, array: TypedArray): void;
+  copyFromArray(tensor: number, array: TypedArray): void;
+  shape(tensor: number): number[];
+  dtype(tensor: number): number;
+  device(tensor: number): string;
+  item(tensor: number): number;
+  alignment(tensor: number): number;
+  release(tensors: readonly number[]): void;
+  memory(): { tensors: number; bytes: number };
+  backward(outputs: readonly number[], gradients: readonly number[] | null, retainGraph: boolean): void;
+  grad(
+    outputs: readonly number[],
+    inputs: readonly number[],
+    gradients: readonly number[] | null,
+    retainGraph: boolean,
+    createGraph: boolean,
+  ): (number | null)[];
+  gradientOf(tensor: number): number | null;
+  setGradient(tensor: number, gradient: number | null): void;
+  requiresGrad(tensor: number): boolean;
+  setRequiresGrad(tensor: number, required: boolean): void;
+  setGradEnabled(enabled: boolean): boolean;
+  setThreads(count: number): void;
+  threads(): number;
+  manualSeed(seed: number): void;
+  randomState(): number;
+  setRandomState(state: number): void;
+  loadLibrary(path: string): string | null;
+  runtime(): { libtorch: string; cuda: boolean; mps: boolean; cpuCapability: string };
+}
+
+export interface Build {
+  addon: string;
+  libtorch: { root: string; version: string; source: string };
+}
+
+const packageRoot = dirname(dirname(fileURLToPath(import.meta.url)));
+
+/** What `setup` built last. @throws LoadError when it never ran */
+export function currentBuild(): Build {
+  const file = join(packageRoot, "build", "current.json");
+  if (!existsSync(file)) {
+    throw new LoadError(
+      [
+        "libtorch's addon has not been built yet.",
+        `  looked for  ${file}`,
+        "  to build it  run `npx asvr setup`, or `npm run postinstall` in a clone; it needs python3 with pip",
+        "               (or LIBTORCH set to a libtorch folder) and a C++20 compiler (g++, or CXX).",
+      ].join("\n"),
+    );
+  }
+  return JSON.parse(readFileSync(file, "utf8")) as Build;
+}
+
+function load(): Native {
+  const build = currentBuild();
+  const holder = { exports: {} as Native };
+  try {
+    // Its symbols stay local: a process may hold another libtorch (a Python embedded elsewhere) beside ours.
+    process.dlopen(holder, build.addon, constants.dlopen.RTLD_NOW);
+  } catch (cause) {
+    throw new LoadError(
+      [
+        "libtorch's addon could not be loaded.",
+        `  addon     ${build.addon}${existsSync(build.addon) ? "" : "  (not there)"}`,
+        `  libtorch  ${build.libtorch.root}${existsSync(build.libtorch.root) ? "" : "  (not there)"}, from ${build.libtorch.source}`,
+        `  reason    ${cause instanceof Error ? cause.message : String(cause)}`,
+        "  to do     libtorch was moved, removed or replaced since: run `npx asvr setup` again (in a clone: `npm run",
+        "            postinstall`). To use another one, set LIBTORCH to its folder first.",
+      ].join("\n"),
+      { cause },
+    );
+  }
+  loadCuda(holder.exports, build);
+  return holder.exports;
+}
+
+/** Why CUDA is not available, where a device is there but its library could not be loaded. */
+export let cudaProblem: string | null = null;
+
+/** The CUDA half of libtorch registers its kernels when it is loaded; only a machine with a device needs that. */
+function loadCuda(addon: Native, build: Build): void {
+  const library = join(build.libtorch.root, "lib", "libtorch_cuda.so");
+  if (existsSync("/dev/nvidiactl") && existsSync(library)) cudaProblem = addon.loadLibrary(library);
+}
+
+export const native: Native = load();

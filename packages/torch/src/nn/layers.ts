@@ -1,0 +1,157 @@
+import * as F from "../operators.generated.js";
+import type { Tensor } from "../tensor.js";
+import { Module, parameter, type StateEntry } from "./module.js";
+
+/** PyTorch's default for linear and convolution weights and biases: uniform in ±1/sqrt(fan in). */
+function uniformFanIn(fanIn: number): (tensor: Tensor) => void {
+  const bound = 1 / Math.sqrt(fanIn);
+  return (tensor) => void tensor.uniform_(-bound, bound);
+}
+
+/** y = x Wᵀ + b. (…, inFeatures) -> (…, outFeatures) */
+export class Linear extends Module {
+  readonly weight: Tensor;
+  readonly bias: Tensor | null;
+
+  constructor(inFeatures: number, outFeatures: number, { bias = true }: { bias?: boolean } = {}) {
+    super();
+    this.weight = parameter([outFeatures, inFeatures], uniformFanIn(inFeatures));
+    this.bias = bias ? parameter([outFeatures], uniformFanIn(inFeatures)) : null;
+  }
+
+  forward(x: Tensor): Tensor {
+    return F.linear(x, this.weight, this.bias);
+  }
+}
+
+/**
+ * Several linear maps of one input as one matrix product. In a checkpoint they stay apart, under their own names:
+ * `new FusedLinear(dim, { q_proj: 64, k_proj: 16, v_proj: 16 })` is `q_proj.weight`, `k_proj.weight`, `v_proj.weight`.
+ * (…, inFeatures) -> one tensor (…, size) a name, in order.
+ */
+export class FusedLinear extends Module {
+  readonly weight: Tensor;
+  readonly bias: Tensor | null;
+  readonly #sizes: Readonly<Record<string, number>>;
+
+  constructor(inFeatures: number, sizes: Readonly<Record<string, number>>, { bias = true }: { bias?: boolean } = {}) {
+    super();
+    this.#sizes = sizes;
+    const outFeatures = Object.values(sizes).reduce((sum, size) => sum + size, 0);
+    this.weight = parameter([outFeatures, inFeatures], uniformFanIn(inFeatures));
+    this.bias = bias ? parameter([outFeatures], uniformFanIn(inFeatures)) : null;
+  }
+
+  /** All outputs side by side: (…, inFeatures) -> (…, sum of sizes) */
+  forwardWhole(x: Tensor): Tensor {
+    return F.linear(x, this.weight, this.bias);
+  }
+
+  forward(x: Tensor): Tensor[] {
+    return this.forwardWhole(x).splitWithSizes(Object.values(this.#sizes), -1);
+  }
+
+  override *stateEntries(prefix = ""): Generator<StateEntry> {
+    let start = 0;
+    for (const [name, size] of Object.entries(this.#sizes)) {
+      const from = start;
+      const part = (whole: Tensor) => whole.narrow(0, from, size);
+      const label = [prefix, name].filter(Boolean).join(".");
+      yield { name: `${label}.weight`, tensor: this.weight, part };
+      if (this.bias) yield { name: `${label}.bias`, tensor: this.bias, part };
+      start += size;
+    }
+  }
+}
+
+/** A table of vectors, initialised N(0, standardDeviation). int64 (…) -> (…, dim) */
+export class Embedding extends Module {
+  readonly weight: Tensor;
+
+  constructor(count: number, dim: number, { standardDeviation = 1 } = {}) {
+    super();
+    this.weight = parameter([count, dim], (tensor) => void tensor.normal_(0, standardDeviation));
+  }
+
+  forward(ids: Tensor): Tensor {
+    return F.embedding(this.weight, ids);
+  }
+}
+
+/** Over the last dimension. (…, dim) -> (…, dim) */
+export class LayerNorm extends Module {
+  readonly weight: Tensor;
+  readonly bias: Tensor;
+
+  constructor(
+    readonly dim: number,
+    readonly epsilon = 1e-5,
+  ) {
+    super();
+    this.weight = parameter([dim], (tensor) => void tensor.fill_(1));
+    this.bias = parameter([dim], (tensor) => void tensor.zero_());
+  }
+
+  forward(x: Tensor): Tensor {
+    return F.layerNorm(x, [this.dim], this.weight, this.bias, this.epsilon);
+  }
+}
+
+/** x / sqrt(mean(x²) + epsilon) · weight over the last dimension. (…, dim) -> (…, dim) */
+export class RMSNorm extends Module {
+  readonly weight: Tensor;
+
+  constructor(
+    readonly dim: number,
+    readonly epsilon = 1e-6,
+  ) {
+    super();
+    this.weight = parameter([dim], (tensor) => void tensor.fill_(1));
+  }
+
+  forward(x: Tensor): Tensor {
+    return F.rmsNorm(x, [this.dim], this.weight, this.epsilon);
+  }
+}
+
+/** Channels in groups. (batch, channels, …) -> same */
+export class GroupNorm extends Module {
+  readonly weight: Tensor;
+  readonly bias: Tensor;
+
+  constructor(
+    readonly groups: number,
+    channels: number,
+    readonly epsilon = 1e-5,
+  ) {
+    super();
+    this.weight = parameter([channels], (tensor) => void tensor.fill_(1));
+    this.bias = parameter([channels], (tensor) => void tensor.zero_());
+  }
+
+  forward(x: Tensor): Tensor {
+    return F.groupNorm(x, this.groups, this.weight, this.bias, this.epsilon);
+  }
+}
+
+/** (batch, inChannels, height, width) -> (batch, outChannels, height', width') */
+export class Conv2d extends Module {
+  readonly weight: Tensor;
+  readonly bias: Tensor | null;
+
+  constructor(
+    inChannels: number,
+    outChannels: number,
+    readonly kernel: number,
+    readonly options: { stride?: number; padding?: number; bias?: boolean } = {},
+  ) {
+    super();
+    const fanIn = inChannels * kernel * kernel;
+    this.weight = parameter([outChannels, inChannels, kernel, kernel], uniformFanIn(fanIn));
+    this.bias = (options.bias ?? true) ? parameter([outChannels], uniformFanIn(fanIn)) : null;
+  }
+
+  forward(x: Tensor): Tensor {
+    return F.conv2d(x, this.weight, this.bias, this.options.stride ?? 1, this.options.padding ?? 0);
+  }
+}

@@ -1,0 +1,179 @@
+import type { DType } from "../dtype.js";
+import { CheckpointError } from "../errors.js";
+import * as F from "../operators.generated.js";
+import { keep, noGrad, tidy } from "../scope.js";
+import type { Device, Tensor } from "../tensor.js";
+
+/** One tensor of a checkpoint: its name there, the parameter or buffer it lives in, and which part of it, if not all. */
+export interface StateEntry {
+  readonly name: string;
+  readonly tensor: Tensor;
+  /** The part of `tensor` (or of its gradient) that this entry is; several entries may share one fused tensor. */
+  readonly part?: (whole: Tensor) => Tensor;
+}
+
+const buffers = new WeakSet<Tensor>();
+
+let creation: { device: Device; dtype: DType; initialise: boolean } = {
+  device: "cpu",
+  dtype: "float32",
+  initialise: true,
+};
+
+/**
+ * Modules made in `body` have their parameters on `device`, of `dtype`, and, with `initialise: false`, without values
+ * (for weights that a checkpoint overwrites at once).
+ */
+export function creating<T>(options: Partial<typeof creation>, body: () => T): T {
+  const before = creation;
+  creation = { ...creation, ...options };
+  try {
+    return body();
+  } finally {
+    creation = before;
+  }
+}
+
+/** A trainable tensor of `shape`, filled in place by `fill`. It belongs to its module: no scope frees it. */
+export function parameter(shape: readonly number[], fill: (empty: Tensor) => void): Tensor {
+  const { device, dtype, initialise } = creation;
+  const made = keep(F.empty(shape, dtype, device));
+  if (initialise) noGrad(() => tidy(() => fill(made)));
+  return made.setRequiresGrad(true);
+}
+
+/** Marks a tensor as state that is saved but never trained (a codebook, running statistics). */
+export function buffer(tensor: Tensor): Tensor {
+  buffers.add(tensor);
+  return keep(tensor);
+}
+
+/**
+ * A network: its parameters are its properties that are tensors, modules, or arrays of modules. Checkpoint names come
+ * from property names in snake_case (`qProj.weight` is `q_proj.weight`), arrays by index; `stateNames` overrides one.
+ */
+export abstract class Module {
+  /** Checkpoint names of properties whose snake_case form is another; "" adds no level. */
+  protected get stateNames(): Readonly<Record<string, string>> {
+    return {};
+  }
+
+  /** Every tensor of the checkpoint, in the order of definition. */
+  *stateEntries(prefix = ""): Generator<StateEntry> {
+    for (const [name, value] of this.#properties(prefix)) {
+      if (value instanceof Module) yield* value.stateEntries(name);
+      else yield { name, tensor: value };
+    }
+  }
+
+  /** The trainable tensors, a fused one once, by a name that is unique in this module. */
+  *namedParameters(): Generator<[string, Tensor]> {
+    const seen = new Set<Tensor>();
+    for (const { name, tensor } of this.stateEntries()) {
+      if (seen.has(tensor) || buffers.has(tensor)) continue;
+      seen.add(tensor);
+      yield [name, tensor];
+    }
+  }
+
+  parameters(): Tensor[] {
+    return Array.from(this.namedParameters(), ([, tensor]) => tensor);
+  }
+
+  parameterCount(): number {
+    return this.parameters().reduce((sum, tensor) => sum + tensor.elementCount, 0);
+  }
+
+  /** Views of every state tensor by checkpoint name. The caller frees them (a `tidy` does). */
+  stateDict(): Map<string, Tensor> {
+    return noGrad(() => {
+      const state = new Map<string, Tensor>();
+      for (const { name, tensor, part } of this.stateEntries()) {
+        const whole = tensor.detach();
+        state.set(name, part ? part(whole) : whole);
+      }
+      return state;
+    });
+  }
+
+  /** Gradients by checkpoint name; null where none arrived. The caller frees them. */
+  gradients(): Map<string, Tensor | null> {
+    const gradients = new Map<string, Tensor | null>();
+    for (const { name, tensor, part } of this.stateEntries()) {
+      if (buffers.has(tensor)) continue;
+      const whole = tensor.grad;
+      gradients.set(name, whole && part ? part(whole) : whole);
+    }
+    return gradients;
+  }
+
+  /**
+   * Copies weights into this module, converting dtype and device.
+   * @param weights by checkpoint name; with `prefix`, only names that begin with it, which is cut off
+   * @param options.allowUnused weights that this module has no place for are not an error
+   * @throws CheckpointError that lists every missing, unexpected and misshapen weight
+   */
+  load(weights: ReadonlyMap<string, Tensor>, { prefix = "", allowUnused = false } = {}): this {
+    const problems: string[] = [];
+    const used = new Set<string>();
+    noGrad(() =>
+      tidy(() => {
+        for (const { name, tensor, part } of this.stateEntries(prefix.replace(/\.$/, ""))) {
+          const weight = weights.get(name);
+          const place = part ? part(tensor.detach()) : tensor.detach();
+          used.add(name);
+          if (!weight) problems.push(`missing: ${name} (${place.shape.join(", ")})`);
+          else if (weight.shape.join() !== place.shape.join()) {
+            problems.push(`shape: ${name} is (${weight.shape.join(", ")}), the model has (${place.shape.join(", ")})`);
+          } else place.copy_(weight);
+        }
+      }),
+    );
+    if (!allowUnused) {
+      for (const name of weights.keys()) {
+        if (name.startsWith(prefix) && !used.has(name)) problems.push(`unexpected: ${name}`);
+      }
+    }
+    if (problems.length > 0) {
+      const shown = problems.slice(0, 20).join("\n  ");
+      throw new CheckpointError(
+        `the weights do not fit ${this.constructor.name}:\n  ${shown}${problems.length > 20 ? `\n  and ${problems.length - 20} more` : ""}`,
+      );
+    }
+    return this;
+  }
+
+  /** Parameters receive gradients, or, frozen, neither gradients nor the computation of them. */
+  setTrainable(trainable: boolean): this {
+    for (const tensor of this.parameters()) tensor.setRequiresGrad(trainable);
+    return this;
+  }
+
+  /** Frees all state. */
+  dispose(): void {
+    for (const { tensor } of this.stateEntries()) tensor.dispose();
+  }
+
+  [Symbol.dispose](): void {
+    this.dispose();
+  }
+
+  *#properties(prefix: string): Generator<[string, Tensor | Module]> {
+    for (const [key, value] of Object.entries(this)) {
+      const own =
+        this.stateNames[key] ??
+        key.replace(/([a-z0-9])([A-Z])/g, (_, before, after) => `${before}_${after.toLowerCase()}`);
+      const name = [prefix, own].filter(Boolean).join(".");
+      if (value instanceof Module || isTensor(value)) yield [name, value];
+      else if (Array.isArray(value)) {
+        for (const [index, element] of value.entries()) {
+          if (element instanceof Module || isTensor(element)) yield [`${name}.${index}`, element];
+        }
+      }
+    }
+  }
+}
+
+function isTensor(value: unknown): value is Tensor {
+  return typeof value === "object" && value !== null && "surrender" in value;
+}
