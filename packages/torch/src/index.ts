@@ -3,6 +3,7 @@ export type { DType, TypedArray } from "./dtype.js";
 export * from "./errors.js";
 export * as nn from "./nn/index.js";
 export * as F from "./operators.generated.js";
+export * as optim from "./optim/index.js";
 export * from "./runtime.js";
 export { keep, noGrad, tidy } from "./scope.js";
 export { type Device, grad, Tensor, type TensorOptions, tensor } from "./tensor.js";

@@ -165,6 +165,7 @@ const FOREACH_NORM_SCALAR = new Operator("aten::_foreach_norm", "Scalar");
 const FOREACH_MUL__TENSOR_ = new Operator("aten::_foreach_mul_", "Tensor");
 const FOREACH_ZERO_ = new Operator("aten::_foreach_zero_", "");
 const FOREACH_ADD__LIST_ = new Operator("aten::_foreach_add_", "List");
+const FOREACH_ADD__SCALAR_ = new Operator("aten::_foreach_add_", "Scalar");
 
 const handleOf = (tensor: Tensor) => tensor.handle;
 const handleOrNull = (tensor: Tensor | null) => (tensor ? tensor.handle : null);
@@ -922,3 +923,8 @@ export function foreachZero_(self: readonly Tensor[]): void { FOREACH_ZERO_.run(
  * `aten::_foreach_add_.List(Tensor(a!)[] self, Tensor[] other, *, Scalar alpha=1) -> ()`
  */
 export function foreachAdd_(self: readonly Tensor[], other: readonly Tensor[], alpha?: number | boolean): void { FOREACH_ADD__LIST_.run(self.map(handleOf), other.map(handleOf), alpha); }
+
+/**
+ * `aten::_foreach_add_.Scalar(Tensor(a!)[] self, Scalar scalar) -> ()`
+ */
+export function foreachAddScalar_(self: readonly Tensor[], scalar: number | boolean): void { FOREACH_ADD__SCALAR_.run(self.map(handleOf), scalar); }
