@@ -1,0 +1,65 @@
+/** The report as one page that needs nothing else: inline style and SVG, pictures as data URIs, no script. */
+import { duration, listing } from "./format.js";
+import { attentionMaps, cost, curves, licences, samples, tokenizers } from "./html-evidence.js";
+import { groupTable, resultTable, typeTable } from "./html-tables.js";
+import { type Content, html, type Markup, trusted } from "./markup.js";
+import type { Report } from "./report.js";
+import { styleSheet } from "./style.js";
+
+export function renderHtml(report: Report): string {
+  const { study, tables, findings, missing } = report;
+  const [first, ...rest] = findings;
+  const page = html`<!doctype html>
+<html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width, initial-scale=1">
+<meta http-equiv="Content-Security-Policy" content="default-src 'none'; img-src data:; style-src 'unsafe-inline'">
+<title>${heading(report)}</title><style>${trusted(styleSheet)}</style></head>
+<body><main>
+<header><h1>${heading(report)}</h1>
+<p class="muted">${day(tables.date)} · ${duration(totalSeconds(report))} on ${study.machine.cpu}, ${study.machine.cores} cores · <code>${study.command}</code></p>
+<p class="lead">${first?.text}</p></header>
+${
+  missing.length > 0 &&
+  html`<aside class="notice" aria-label="Missing"><b>Not in this report</b><ul>${missing.map((what) => html`<li>${what}</li>`)}</ul></aside>`
+}
+${section("Result", tables.rows.length > 0 ? resultTable(report) : html`<p class="muted">No row has been evaluated yet.</p>`)}
+${section("A plain reading", html`<p>Computed from the numbers above; a direction is claimed only where the 95% interval lies on one side of zero.</p><dl class="findings">${rest.map(({ topic, text }) => html`<dt>${topic}</dt><dd>${text}</dd>`)}</dl>`)}
+${tables.rows.length > 0 && section("Beside the paper's Table 1", groupTable(report))}
+${tables.rows.length > 0 && section("By question type", typeTable(report))}
+${section("Learning curves", curves(report))}
+${report.attention.length > 0 && section("Where the last token looks", attentionMaps(report))}
+${report.samples.length > 0 && section("Sample questions", samples(report))}
+${section("Tokenizers", tokenizers(report))}
+${section("Time, size and memory", cost(report))}
+${section("Data and licences", licences(report))}
+<footer><p>${provenance(report)}</p></footer>
+</main></body></html>
+`;
+  return page.text;
+}
+
+function section(title: string, content: Content): Markup {
+  return html`<section><h2>${title}</h2>${content}</section>`;
+}
+
+export function heading({ study }: Report): string {
+  const table = study.table.replace(/^table(\d+)$/, "Table $1");
+  return `ASVR, ${table} at ${study.scale} scale`;
+}
+
+/** The date of an ISO time; the text itself when it is none. */
+export function day(time: string): string {
+  return /^\d{4}-\d{2}-\d{2}T/.test(time) ? time.slice(0, 10) : time;
+}
+
+/** From start to end; the sum of the parts (which may overlap) while the study has not ended. */
+export function totalSeconds({ study }: Report): number {
+  const elapsed = study.finishedAt ? (Date.parse(study.finishedAt) - Date.parse(study.startedAt)) / 1000 : Number.NaN;
+  return Number.isFinite(elapsed) ? elapsed : study.parts.reduce((sum, part) => sum + part.seconds, 0);
+}
+
+export function provenance({ study }: Report): string {
+  const versions = Object.entries(study.versions).map(([name, version]) => `${name} ${version}`);
+  const { cpu, cores, threads, platform } = study.machine;
+  const revision = study.revision ? `Revision ${study.revision}. ` : "";
+  return `${revision}${listing(versions)}. ${cpu}, ${cores} cores, ${threads} threads, ${platform}. Started ${study.startedAt}${study.finishedAt ? `, finished ${study.finishedAt}` : ""}. The numbers are in tables.json beside this page.`;
+}

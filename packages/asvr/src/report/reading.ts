@@ -1,0 +1,219 @@
+/**
+ * The plain reading of a table: sentences computed from its numbers. A sentence claims a direction only where the 95%
+ * interval of the difference lies on one side of zero; otherwise it says that the run does not separate the two.
+ */
+import { baselineId, type Comparison, seedsForT, type TableRow, type Tables } from "../evaluation/table.js";
+import { duration, interval, listing, points, probability, signedPoints, whole } from "./format.js";
+import type { Split, StudyRow } from "./run-folder.js";
+
+export interface Finding {
+  topic: string;
+  text: string;
+}
+
+export type Verdict = "above" | "below" | "open";
+
+/** On which side of zero the interval lies. */
+export function verdict({ interval: [low, high] }: Pick<Comparison, "interval">): Verdict {
+  if (low > 0) return "above";
+  return high < 0 ? "below" : "open";
+}
+
+export function readTable(tables: Tables, studyRows: readonly StudyRow[]): Finding[] {
+  const reader = new Reader(tables, studyRows);
+  return [
+    { topic: "Equal steps", text: reader.equalSteps() },
+    { topic: "Equal time", text: reader.equalTime() },
+    { topic: "Semantic or appearance", text: reader.appearance() },
+    { topic: "Control", text: reader.control() },
+    { topic: "Unseen drawings", text: reader.novel() },
+    { topic: "Guessing", text: reader.guessing() },
+    { topic: "What the intervals cover", text: reader.coverage() },
+    { topic: "The paper", text: paperScope },
+  ].filter(({ text }) => text !== "");
+}
+
+const paperScope =
+  "The paper reports 2 to 3 points on 14 benchmarks of real pictures with a language model of 7 billion parameters. " +
+  "That is not tested here: this is a tiny model on other data with other questions.";
+
+class Reader {
+  constructor(
+    private readonly tables: Tables,
+    private readonly studyRows: readonly StudyRow[],
+  ) {}
+
+  equalSteps(): string {
+    const asvr = this.row("asvr");
+    const baseline = this.row(baselineId);
+    const comparison = this.comparison("asvr", baselineId);
+    if (!asvr || !baseline || !comparison) {
+      return "This run has no finished pair of ASVR and baseline, so it cannot say whether reconstructing codes helps.";
+    }
+    const steps =
+      asvr.steps === baseline.steps
+        ? `After the same ${whole(asvr.steps)} steps`
+        : `After ${whole(asvr.steps)} steps against ${whole(baseline.steps)}`;
+    return sentences(
+      `${steps}, ASVR scores ${points(asvr.mean)}% and the baseline, trained on text alone, ${points(baseline.mean)}%: ` +
+        `${numbers(comparison)}.`,
+      {
+        above: "The interval lies above zero: ASVR is ahead in this run.",
+        below: "The interval lies below zero: ASVR is behind in this run.",
+        open: "The interval contains zero: this run does not separate the two.",
+      }[verdict(comparison)],
+      borderline(comparison),
+    );
+  }
+
+  equalTime(): string {
+    const asvr = this.row("asvr");
+    const baseline = this.row(baselineId);
+    const longer = this.row(this.withRole("equal-time"));
+    const comparison = longer && this.comparison("asvr", longer.id);
+    if (!asvr) return "";
+    if (!longer || !comparison) {
+      const ratio = asvr.seconds && baseline?.seconds && asvr.seconds / baseline.seconds;
+      const cost = ratio ? ` ASVR's training took ${ratio.toFixed(2)} times as long as the baseline's.` : "";
+      return `No row gives the baseline as much time as ASVR had, so equal steps is the only comparison here.${cost}`;
+    }
+    const times =
+      asvr.seconds && longer.seconds ? ` (${duration(longer.seconds)}; ASVR took ${duration(asvr.seconds)})` : "";
+    const aheadAtEqualSteps = this.verdictOf("asvr", baselineId) === "above";
+    return sentences(
+      `A baseline given more steps, meant to take ASVR's time${times}, scores ${points(longer.mean)}%; ` +
+        `ASVR minus it: ${numbers(comparison)}.`,
+      {
+        above: "ASVR is ahead of this baseline too.",
+        below: "Plain training for longer is ahead of ASVR.",
+        open: aheadAtEqualSteps
+          ? "The interval contains zero: the lead at equal steps may be faster learning only, bought with dearer steps."
+          : "The interval contains zero: this run does not separate the two.",
+      }[verdict(comparison)],
+      borderline(comparison),
+    );
+  }
+
+  appearance(): string {
+    const comparison = this.comparison("asvr", "appearance");
+    const overBaseline = this.comparison("appearance", baselineId);
+    if (!comparison) return "";
+    return sentences(
+      `Semantic codes (ASVR) minus appearance codes: ${numbers(comparison)}.`,
+      {
+        above: "The interval lies above zero: semantic codes are ahead, as in the paper.",
+        below: "The interval lies below zero: appearance codes are ahead, against the paper.",
+        open: "The interval contains zero: this run neither confirms nor refutes the paper's order (semantic ahead).",
+      }[verdict(comparison)],
+      overBaseline &&
+        `Appearance codes minus baseline: ${numbers(overBaseline)}; ${
+          {
+            above: "above the baseline, where the paper has them below it.",
+            below: "below the baseline, as in the paper.",
+            open: "not separated from the baseline.",
+          }[verdict(overBaseline)]
+        }`,
+    );
+  }
+
+  control(): string {
+    const control = this.row(this.withRole("control"));
+    const comparison = control && this.comparison("asvr", control.id);
+    const overBaseline = control && this.comparison(control.id, baselineId);
+    if (!control || !comparison) return "";
+    return sentences(
+      `Trained to reconstruct the codes of another picture, the model scores ${points(control.mean)}%; ` +
+        `ASVR minus this control: ${numbers(comparison)}.`,
+      {
+        above: "The interval lies above zero: what the codes say matters, not just an extra loss.",
+        below: "The interval lies below zero: wrong codes did better than right ones.",
+        open: "The interval contains zero: this run does not show that the content of the codes matters.",
+      }[verdict(comparison)],
+      overBaseline && `Control minus baseline: ${numbers(overBaseline)}.`,
+    );
+  }
+
+  novel(): string {
+    const asvr = this.row("asvr");
+    const comparison = this.comparison("asvr", baselineId, "test-novel");
+    const baseline = this.row(baselineId);
+    if (asvr?.novel === undefined || baseline?.novel === undefined || !comparison) return "";
+    return sentences(
+      `On drawings from a source kept out of training, ASVR scores ${points(asvr.novel)}% (${points(asvr.mean)}% on ` +
+        `familiar ones), the baseline ${points(baseline.novel)}% (${points(baseline.mean)}%); ` +
+        `ASVR minus baseline there: ${numbers(comparison)}.`,
+      {
+        above: "ASVR is ahead on unseen drawings too.",
+        below: "On unseen drawings ASVR is behind.",
+        open: "On unseen drawings this run does not separate the two.",
+      }[verdict(comparison)],
+      borderline(comparison),
+    );
+  }
+
+  guessing(): string {
+    const majority = Object.entries(this.tables.types).filter(([type, { majority }]) => {
+      return majority !== undefined && this.tables.rows.some((row) => type in row.scores);
+    });
+    if (majority.length === 0) return "";
+    const floor = majority.reduce((sum, [, type]) => sum + type.majority!, 0) / majority.length;
+    const idle = majority.filter(([type, { majority: share }]) => {
+      return this.tables.rows.every((row) => (row.scores[type] ?? 0) < share! + 2);
+    });
+    return sentences(
+      `Always giving the most frequent answer of each question type would score ${points(floor)}%.`,
+      idle.length > 0 &&
+        `No row is 2 points above that on ${listing(idle.map(([type]) => type))}: nothing to read from differences there.`,
+    );
+  }
+
+  coverage(): string {
+    const { rows } = this.tables;
+    if (rows.length === 0) return "";
+    const fewest = Math.min(...rows.map((row) => row.seeds.length));
+    const most = Math.max(...rows.map((row) => row.seeds.length));
+    const overImages =
+      "resamples the test images only; it does not cover training luck, so another seed may move a row by more than its interval.";
+    const overSeeds =
+      "is a t interval over seeds (initialisation and data order); data, encoder, tokenizers and the text-only language model stay one draw.";
+    const seeds = most === 1 ? "One seed a row" : `${fewest === most ? most : `${fewest} to ${most}`} seeds a row`;
+    const body =
+      most < seedsForT
+        ? `every interval ${overImages}`
+        : fewest >= seedsForT
+          ? `every interval ${overSeeds}`
+          : `with ${seedsForT} or more, an interval ${overSeeds} With fewer, it ${overImages}`;
+    return `${seeds}: ${body} The p values are not corrected for the number of comparisons.`;
+  }
+
+  private row(id: string | undefined): TableRow | undefined {
+    return this.tables.rows.find((row) => row.id === id);
+  }
+
+  private withRole(role: StudyRow["role"]): string | undefined {
+    return this.studyRows.find((row) => row.role === role)?.id;
+  }
+
+  private comparison(row: string, against: string, split: Split = "test-seen"): Comparison | undefined {
+    return this.tables.comparisons.find((one) => one.row === row && one.against === against && one.split === split);
+  }
+
+  private verdictOf(row: string, against: string): Verdict | undefined {
+    const comparison = this.comparison(row, against);
+    return comparison && verdict(comparison);
+  }
+}
+
+function numbers(comparison: Comparison): string {
+  return `${signedPoints(comparison.mean)} points, 95% interval ${interval(comparison.interval)}, ${probability(comparison.p)}`;
+}
+
+/** An interval and a test that disagree at the 5% level deserve a word. */
+function borderline(comparison: Comparison): string | undefined {
+  const agrees = (verdict(comparison) !== "open") === comparison.p < 0.05;
+  return agrees ? undefined : "Interval and test disagree at the 5% level: call it borderline.";
+}
+
+function sentences(...parts: (string | false | undefined)[]): string {
+  return parts.filter(Boolean).join(" ");
+}

@@ -1,0 +1,60 @@
+/** How rows are named, coloured and grouped, the same in every table and chart. */
+import { paperGroups } from "../recipes/paper-table1.js";
+import type { Report } from "./report.js";
+
+export interface RowStyle {
+  color: string;
+  /** Dash pattern, so that lines differ without colour as well. */
+  dash?: string;
+}
+
+const known: Record<string, RowStyle> = {
+  llava: { color: "var(--baseline)", dash: "6 3" },
+  asvr: { color: "var(--asvr)" },
+  appearance: { color: "var(--appearance)", dash: "2 2" },
+};
+const others: RowStyle[] = [
+  { color: "var(--other-1)", dash: "9 3 2 3" },
+  { color: "var(--other-2)", dash: "4 2" },
+  { color: "var(--other-3)", dash: "1 3" },
+  { color: "var(--other-1)" },
+  { color: "var(--other-2)" },
+  { color: "var(--other-3)" },
+];
+
+export function rowStyle(report: Pick<Report, "study">, id: string): RowStyle {
+  const position = report.study.rows.filter((row) => !known[row.id]).findIndex((row) => row.id === id);
+  return known[id] ?? others[Math.max(0, position) % others.length]!;
+}
+
+export function rowTitle(report: Pick<Report, "study">, id: string): string {
+  return report.study.rows.find((row) => row.id === id)?.title ?? id;
+}
+
+/** "semantic codes, unshifted, discrete input": what the row is, in a few words. */
+export function rowDetail(report: Pick<Report, "study">, id: string): string {
+  const row = report.study.rows.find((one) => one.id === id);
+  if (!row) return "";
+  const supervision = row.supervision === "none" ? "text loss only" : `${row.supervision} codes`;
+  const alignment = row.alignment === "next" ? "next position" : undefined;
+  const input = row.visualInput === "discrete" ? "discrete input" : undefined;
+  return [supervision, alignment, input].filter(Boolean).join(", ");
+}
+
+/** A group's key and its name for readers, in the paper's order; groups that the paper lacks come last. */
+export function groupsInOrder(report: Pick<Report, "tables">): { key: string; name: string }[] {
+  const keys = [...new Set(Object.values(report.tables.types).map(({ group }) => group))];
+  const names = Object.keys(paperGroups);
+  const matches = (key: string, name: string) => {
+    const start = name.toLowerCase().slice(0, 6);
+    return key.toLowerCase().startsWith(start) || start.startsWith(key.toLowerCase());
+  };
+  const inPaper = names.flatMap((name) => {
+    const key = keys.find((one) => matches(one, name));
+    return key === undefined ? [] : [{ key, name }];
+  });
+  return [
+    ...inPaper,
+    ...keys.filter((key) => !inPaper.some((one) => one.key === key)).map((key) => ({ key, name: key })),
+  ];
+}
