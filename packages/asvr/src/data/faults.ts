@@ -1,0 +1,82 @@
+import { DataError } from "../errors.js";
+
+/** What can be wrong with data. Reports and tests count by these names. */
+export type FaultKind =
+  // the file
+  | "not-an-array"
+  | "invalid-json"
+  | "invalid-utf8"
+  // the record
+  | "wrong-shape"
+  | "duplicate-id"
+  | "unknown-role"
+  | "turn-order"
+  | "empty-answer"
+  | "image-token-missing"
+  | "image-token-doubled"
+  | "image-token-in-answer"
+  | "image-token-without-image"
+  // the path of its picture
+  | "absolute-path"
+  | "path-escape"
+  | "symlink-escape"
+  | "missing-image"
+  // the picture
+  | "not-an-image"
+  | "corrupt-image"
+  | "misnamed-image"
+  | "animated-image"
+  | "too-many-pixels"
+  | "too-many-bytes"
+  // the sample
+  | "too-long"
+  | "no-target";
+
+/** One thing that is wrong, and where. */
+export interface Fault {
+  readonly file: string;
+  /** Element of the array, line of a JSONL file or position in a list, from 0; -1: the file as a whole. */
+  readonly index: number;
+  /** Path inside the record, such as `conversations[1].value`; empty: the whole of it. */
+  readonly field: string;
+  readonly kind: FaultKind;
+  readonly message: string;
+}
+
+const SHOWN = 10;
+
+/** The error of one fault. */
+export function faultError(fault: Fault): DataError {
+  return new DataError(describe(fault), [fault]);
+}
+
+/**
+ * Lets at most `maxBad` faults pass.
+ * @param checked how many things were looked at
+ * @param what what was looked at, in the plural: "records of train.json"
+ * @throws DataError that lists the first faults
+ */
+export function requireWithinBudget(faults: readonly Fault[], checked: number, maxBad: number, what: string): void {
+  if (faults.length <= maxBad) return;
+  const lines = faults.slice(0, SHOWN).map((fault) => `  ${describe(fault)}`);
+  if (faults.length > SHOWN) lines.push(`  and ${faults.length - SHOWN} more: ${countKinds(faults)}`);
+  const advice = `Repair or remove them, or allow that many to be left out with maxBad: ${faults.length}.`;
+  throw new DataError(
+    `${faults.length} of ${checked} ${what} are bad, and maxBad is ${maxBad}:\n${lines.join("\n")}\n${advice}`,
+    faults,
+  );
+}
+
+/** `file[index].field: kind: message` */
+function describe({ file, index, field, kind, message }: Fault): string {
+  const place = `${file}${index >= 0 ? `[${index}]` : ""}${field ? `.${field}` : ""}`;
+  return `${place}: ${kind}: ${message}`;
+}
+
+/** "12 empty-answer, 3 missing-image", the commonest first. */
+export function countKinds(faults: readonly Fault[]): string {
+  const counts = new Map<FaultKind, number>();
+  for (const { kind } of faults) counts.set(kind, (counts.get(kind) ?? 0) + 1);
+  const ordered = [...counts].sort(([, a], [, b]) => b - a);
+  return ordered.map(([kind, count]) => `${count} ${kind}`).join(", ");
+}

@@ -1,0 +1,19 @@
+import type { Fault } from "./data/faults.js";
+
+/** Data that cannot be used: a bad record, picture or sample. `faults` lists every one that was found. */
+export class DataError extends Error {
+  override readonly name = "DataError";
+
+  constructor(
+    message: string,
+    readonly faults: readonly Fault[] = [],
+    options?: ErrorOptions,
+  ) {
+    super(message, options);
+  }
+}
+
+/** A setting that cannot be used, or two settings that contradict each other. */
+export class ConfigError extends Error {
+  override readonly name = "ConfigError";
+}
