@@ -1,0 +1,231 @@
+import { F, nn, type Tensor, tidy } from "@asvr/torch";
+import { ConfigError } from "../errors.js";
+import { type RotaryAngles, rotaryAngles, rotate } from "./rotary.js";
+
+/** Sizes of a Llama-family model (Vicuna, Mistral, Qwen2), named as in Hugging Face's config.json, in camelCase. */
+export interface LlamaConfig {
+  vocabSize: number;
+  hiddenSize: number;
+  intermediateSize: number;
+  numHiddenLayers: number;
+  numAttentionHeads: number;
+  numKeyValueHeads: number;
+  ropeTheta: number;
+  rmsNormEps: number;
+  tieWordEmbeddings: boolean;
+  /** Qwen2: query, key and value projections have a bias. */
+  attentionBias: boolean;
+}
+
+/** Keys and values of the tokens seen so far, a pair a layer: (batch, kvHeads, tokens, headDim). */
+export class KeyValueCache {
+  readonly layers: { key: Tensor; value: Tensor }[] = [];
+
+  /** Appends to a layer and returns all its keys and values. */
+  extend(layer: number, key: Tensor, value: Tensor): { key: Tensor; value: Tensor } {
+    const before = this.layers[layer];
+    const joined = before
+      ? { key: F.cat([before.key, key], 2), value: F.cat([before.value, value], 2) }
+      : { key, value };
+    this.layers[layer] = joined;
+    return joined;
+  }
+}
+
+/** What a forward pass needs besides embeddings. Nothing given: plain causal attention. */
+export interface LlamaContext {
+  /** int64 (batch, tokens); default 0 … tokens-1 in every row. */
+  positions?: Tensor;
+  /** bool (batch, 1, tokens, cached + tokens): true where a token may look. */
+  mask?: Tensor;
+  cache?: KeyValueCache;
+  /** Is shown every layer's attention weights (batch, heads, tokens, cached + tokens). Slower: they are made for it. */
+  observe?: (layer: number, weights: Tensor) => void;
+}
+
+interface LayerContext extends LlamaContext {
+  layer: number;
+  angles: RotaryAngles;
+}
+
+/** Causal self-attention with grouped key/value heads. */
+export class LlamaAttention extends nn.Module {
+  readonly qkvProj: nn.FusedLinear;
+  readonly oProj: nn.Linear;
+  readonly headDim: number;
+
+  constructor(readonly config: LlamaConfig) {
+    super();
+    const { hiddenSize, numAttentionHeads: heads, numKeyValueHeads: kvHeads, attentionBias } = config;
+    if (hiddenSize % heads !== 0 || heads % kvHeads !== 0) {
+      throw new ConfigError(
+        `attention: hiddenSize ${hiddenSize} must be a multiple of ${heads} heads, and these of ${kvHeads} key/value heads`,
+      );
+    }
+    this.headDim = hiddenSize / heads;
+    const kvSize = kvHeads * this.headDim;
+    this.qkvProj = new nn.FusedLinear(
+      hiddenSize,
+      { q_proj: hiddenSize, k_proj: kvSize, v_proj: kvSize },
+      { bias: attentionBias },
+    );
+    this.oProj = new nn.Linear(hiddenSize, hiddenSize, { bias: false });
+  }
+
+  protected override get stateNames() {
+    return { qkvProj: "" };
+  }
+
+  /** hiddenStates (batch, tokens, dim) -> same */
+  forward(hiddenStates: Tensor, context: LayerContext): Tensor {
+    const { numAttentionHeads: heads, numKeyValueHeads: kvHeads } = this.config;
+    const [batch, tokens] = hiddenStates.shape as [number, number, number];
+    const all = this.qkvProj.forwardWhole(hiddenStates).view([batch, tokens, heads + 2 * kvHeads, this.headDim]);
+    // Queries and keys turn together, as one tensor.
+    const turned = rotate(all.narrow(2, 0, heads + kvHeads), context.angles).transpose(1, 2);
+    const query = turned.narrow(1, 0, heads);
+    let key = turned.narrow(1, heads, kvHeads);
+    let value = all.narrow(2, heads + kvHeads, kvHeads).transpose(1, 2);
+    if (context.cache) ({ key, value } = context.cache.extend(context.layer, key, value));
+    const causal = context.mask === undefined && tokens > 1;
+    if (context.observe) context.observe(context.layer, attentionWeights(query, key, context.mask, causal));
+    const mixed = nn.attend(query, key, value, { mask: context.mask, causal });
+    return this.oProj.forward(nn.mergeHeads(mixed));
+  }
+}
+
+/** The weights that the fused kernel doesn't show: softmax(q kᵀ / sqrt(headDim)), (batch, heads, queries, keys). */
+function attentionWeights(query: Tensor, key: Tensor, mask: Tensor | undefined, causal: boolean): Tensor {
+  return tidy(() => {
+    const repeated = key.repeatInterleave(query.size(1) / key.size(1), 1);
+    const scores = query.matmul(repeated.transpose(2, 3)).mul(query.size(-1) ** -0.5);
+    const [queries, keys] = scores.shape.slice(2) as [number, number];
+    const allowed = mask ?? (causal ? F.ones([queries, keys], "bool", scores.device).tril(keys - queries) : undefined);
+    return (allowed ? scores.maskedFill(allowed.logicalNot(), Number.NEGATIVE_INFINITY) : scores).softmax(-1);
+  });
+}
+
+/** down(silu(gate(x)) · up(x)) */
+export class LlamaMlp extends nn.Module {
+  readonly gateUpProj: nn.FusedLinear;
+  readonly downProj: nn.Linear;
+
+  constructor({ hiddenSize, intermediateSize }: LlamaConfig) {
+    super();
+    const sizes = { gate_proj: intermediateSize, up_proj: intermediateSize };
+    this.gateUpProj = new nn.FusedLinear(hiddenSize, sizes, { bias: false });
+    this.downProj = new nn.Linear(intermediateSize, hiddenSize, { bias: false });
+  }
+
+  protected override get stateNames() {
+    return { gateUpProj: "" };
+  }
+
+  forward(x: Tensor): Tensor {
+    const [gate, up] = this.gateUpProj.forward(x) as [Tensor, Tensor];
+    return this.downProj.forward(gate.silu().mul(up));
+  }
+}
+
+export class LlamaLayer extends nn.Module {
+  readonly selfAttn: LlamaAttention;
+  readonly mlp: LlamaMlp;
+  readonly inputLayernorm: nn.RMSNorm;
+  readonly postAttentionLayernorm: nn.RMSNorm;
+
+  constructor(config: LlamaConfig) {
+    super();
+    this.selfAttn = new LlamaAttention(config);
+    this.mlp = new LlamaMlp(config);
+    this.inputLayernorm = new nn.RMSNorm(config.hiddenSize, config.rmsNormEps);
+    this.postAttentionLayernorm = new nn.RMSNorm(config.hiddenSize, config.rmsNormEps);
+  }
+
+  forward(x: Tensor, context: LayerContext): Tensor {
+    const attended = x.add(this.selfAttn.forward(this.inputLayernorm.forward(x), context));
+    return attended.add(this.mlp.forward(this.postAttentionLayernorm.forward(attended)));
+  }
+}
+
+/** Embeddings, layers, final norm. Checkpoint names: `embed_tokens`, `layers.N`, `norm`. */
+export class LlamaModel extends nn.Module {
+  readonly embedTokens: nn.Embedding;
+  readonly layers: LlamaLayer[];
+  readonly norm: nn.RMSNorm;
+
+  constructor(readonly config: LlamaConfig) {
+    super();
+    this.embedTokens = new nn.Embedding(config.vocabSize, config.hiddenSize, { standardDeviation: 0.02 });
+    this.layers = Array.from({ length: config.numHiddenLayers }, () => new LlamaLayer(config));
+    this.norm = new nn.RMSNorm(config.hiddenSize, config.rmsNormEps);
+  }
+
+  /**
+   * @param embeddings (batch, tokens, hiddenSize), from `embedTokens` or from a projector
+   * @returns the last hidden states after the final norm, (batch, tokens, hiddenSize)
+   */
+  forward(embeddings: Tensor, context: LlamaContext = {}): Tensor {
+    const states = this.hiddenStates(embeddings, context);
+    return states[states.length - 1]!;
+  }
+
+  /** As Hugging Face's `hidden_states`: embeddings, the outputs of all layers but the last, and the normed last one. */
+  hiddenStates(embeddings: Tensor, context: LlamaContext = {}): Tensor[] {
+    const { hiddenSize, numAttentionHeads, ropeTheta } = this.config;
+    const positions = context.positions ?? F.arange(0, embeddings.size(1), 1, "int64", embeddings.device).unsqueeze(0);
+    const angles = rotaryAngles(positions, hiddenSize / numAttentionHeads, ropeTheta);
+    const states = [embeddings];
+    for (const [layer, module] of this.layers.entries()) {
+      const input = states[states.length - 1]!;
+      // A scope a layer: what backward needs stays alive in libtorch, what it does not is freed at once. A cache
+      // outlives the layer, so then nothing can be freed here.
+      const run = () => module.forward(input, { ...context, layer, angles });
+      states.push(context.cache || context.observe ? run() : tidy(run));
+    }
+    states.push(this.norm.forward(states.pop()!));
+    return states;
+  }
+}
+
+/** A language model: `model` and an output matrix, which may be the embedding's. */
+export class LlamaForCausalLM extends nn.Module {
+  readonly model: LlamaModel;
+  readonly lmHead: nn.Linear | null;
+
+  constructor(readonly config: LlamaConfig) {
+    super();
+    this.model = new LlamaModel(config);
+    this.lmHead = config.tieWordEmbeddings ? null : new nn.Linear(config.hiddenSize, config.vocabSize, { bias: false });
+  }
+
+  /** int64 (…) -> (…, hiddenSize) */
+  embed(inputIds: Tensor): Tensor {
+    return this.model.embedTokens.forward(inputIds);
+  }
+
+  /** hiddenStates (…, hiddenSize) -> logits (…, vocabSize) */
+  logits(hiddenStates: Tensor): Tensor {
+    return F.linear(hiddenStates, this.lmHead?.weight ?? this.model.embedTokens.weight);
+  }
+}
+
+/** Reads Hugging Face's config.json. @throws ConfigError for a model type that is not of this family */
+export function llamaConfig(config: Readonly<Record<string, unknown>>): LlamaConfig {
+  const type = config.model_type as string;
+  if (type !== "llama") {
+    throw new ConfigError(`model_type is ${JSON.stringify(type)}; this build reads "llama" configurations`);
+  }
+  const heads = config.num_attention_heads as number;
+  return {
+    vocabSize: config.vocab_size as number,
+    hiddenSize: config.hidden_size as number,
+    intermediateSize: config.intermediate_size as number,
+    numHiddenLayers: config.num_hidden_layers as number,
+    numAttentionHeads: heads,
+    numKeyValueHeads: (config.num_key_value_heads as number | undefined) ?? heads,
+    ropeTheta: (config.rope_theta as number | undefined) ?? 10_000,
+    rmsNormEps: config.rms_norm_eps as number,
+    tieWordEmbeddings: (config.tie_word_embeddings as boolean | undefined) ?? false,
+    attentionBias: (config.attention_bias as boolean | undefined) ?? false,
+  };
+}
