@@ -1,0 +1,117 @@
+import { createReadStream } from "node:fs";
+import { faultError } from "./faults.js";
+
+/** One element of a data file, not yet decoded. */
+export interface Element {
+  /** Place in the array, or line of a JSONL file, from 0. */
+  readonly index: number;
+  readonly bytes: Buffer;
+}
+
+const MAX_ELEMENT_BYTES = 64 * 2 ** 20;
+const QUOTE = 0x22;
+const BACKSLASH = 0x5c;
+const COMMA = 0x2c;
+const OPEN_ARRAY = 0x5b;
+const CLOSE_ARRAY = 0x5d;
+const OPEN_OBJECT = 0x7b;
+const CLOSE_OBJECT = 0x7d;
+const NEWLINE = 0x0a;
+const BYTE_ORDER_MARK = [0xef, 0xbb, 0xbf];
+
+/**
+ * The elements of a file that holds one JSON array, as they stream by: the whole of a large file would not fit into a
+ * JavaScript string (2^29 characters; LLaVA's tuning data has 2^30).
+ * @throws DataError not-an-array when it holds something else, invalid-json when it ends too early or goes on after it
+ */
+export async function* arrayElements(file: string): AsyncGenerator<Element> {
+  const element = new Collector(file);
+  let phase: "before" | "inside" | "after" = "before";
+  let depth = 0; // of the element
+  let inString = false;
+  let escaped = false;
+  for await (const chunk of createReadStream(file) as AsyncIterable<Buffer>) {
+    let start = 0; // of the current element in this chunk
+    for (let at = 0; at < chunk.length; at++) {
+      const byte = chunk[at]!;
+      if (phase !== "inside") {
+        if (isBlank(byte) || (phase === "before" && BYTE_ORDER_MARK.includes(byte))) continue;
+        if (phase === "after") throw fileFault(file, "invalid-json", "there is more after the end of the array.");
+        if (byte !== OPEN_ARRAY) {
+          throw fileFault(
+            file,
+            "not-an-array",
+            "it must hold one JSON array of records; name it .jsonl if it is lines.",
+          );
+        }
+        phase = "inside";
+        start = at + 1;
+      } else if (inString) {
+        if (escaped) escaped = false;
+        else if (byte === BACKSLASH) escaped = true;
+        else if (byte === QUOTE) inString = false;
+      } else if (byte === QUOTE) inString = true;
+      else if (byte === OPEN_OBJECT || byte === OPEN_ARRAY) depth++;
+      else if (byte === COMMA && depth === 0) {
+        yield element.take(chunk.subarray(start, at));
+        start = at + 1;
+      } else if (byte === CLOSE_ARRAY && depth === 0) {
+        const last = element.take(chunk.subarray(start, at));
+        if (last.index > 0 || !last.bytes.every(isBlank)) yield last;
+        phase = "after";
+      } else if (byte === CLOSE_OBJECT || byte === CLOSE_ARRAY) depth = Math.max(0, depth - 1);
+    }
+    if (phase === "inside") element.add(chunk.subarray(start));
+  }
+  if (phase === "before") throw fileFault(file, "not-an-array", "it is empty; it must hold one JSON array of records.");
+  if (phase === "inside") throw fileFault(file, "invalid-json", "it ends inside the array: the file is not complete.");
+}
+
+/** The lines of a JSONL file; blank lines are counted and left out. */
+export async function* lineElements(file: string): AsyncGenerator<Element> {
+  const line = new Collector(file);
+  for await (const chunk of createReadStream(file) as AsyncIterable<Buffer>) {
+    let start = 0;
+    for (let end = chunk.indexOf(NEWLINE); end >= 0; end = chunk.indexOf(NEWLINE, start)) {
+      const element = line.take(chunk.subarray(start, end));
+      if (!element.bytes.every(isBlank)) yield element;
+      start = end + 1;
+    }
+    line.add(chunk.subarray(start));
+  }
+  const last = line.take(Buffer.alloc(0));
+  if (!last.bytes.every(isBlank)) yield last;
+}
+
+/** Gathers an element that spans several chunks, and counts. */
+class Collector {
+  #parts: Buffer[] = [];
+  #size = 0;
+  #index = 0;
+
+  constructor(readonly file: string) {}
+
+  add(part: Buffer): void {
+    this.#parts.push(part);
+    this.#size += part.length;
+    if (this.#size <= MAX_ELEMENT_BYTES) return;
+    const message = `it is longer than ${MAX_ELEMENT_BYTES} bytes: a quote or bracket is probably missing there.`;
+    throw faultError({ file: this.file, index: this.#index, field: "", kind: "invalid-json", message });
+  }
+
+  take(end: Buffer): Element {
+    this.add(end);
+    const bytes = Buffer.concat(this.#parts);
+    this.#parts = [];
+    this.#size = 0;
+    return { index: this.#index++, bytes };
+  }
+}
+
+function isBlank(byte: number): boolean {
+  return byte === 0x20 || (byte >= 0x09 && byte <= 0x0d);
+}
+
+function fileFault(file: string, kind: "not-an-array" | "invalid-json", message: string) {
+  return faultError({ file, index: -1, field: "", kind, message });
+}

@@ -1,0 +1,148 @@
+import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import fc from "fast-check";
+import { afterAll, describe, expect, test } from "vitest";
+import { DataError } from "../errors.js";
+import { loadRecords } from "./records.js";
+
+const root = mkdtempSync(join(tmpdir(), "asvr-records-"));
+afterAll(() => rmSync(root, { recursive: true }));
+const imagesFolder = join(root, "images");
+mkdirSync(imagesFolder);
+writeFileSync(join(imagesFolder, "cat.png"), "");
+
+const question = { from: "human", value: "<image>\nWhat is it?" };
+const answer = { from: "gpt", value: "A cat." };
+const good = { id: "good", image: "cat.png", conversations: [question, answer] };
+const textOnly = { id: "text", conversations: [{ from: "human", value: "Hello." }, answer] };
+
+function write(name: string, content: string | Uint8Array): string {
+  const file = join(root, name);
+  writeFileSync(file, content);
+  return file;
+}
+
+async function rejection(promise: Promise<unknown>): Promise<DataError> {
+  const error = await promise.then(
+    () => undefined,
+    (thrown) => thrown,
+  );
+  expect(error).toBeInstanceOf(DataError);
+  return error as DataError;
+}
+
+describe("good files", () => {
+  test("array and lines give the same records", async () => {
+    const array = write("good.json", `\ufeff${JSON.stringify([good, textOnly], null, 2)}\n`);
+    const lines = write("good.jsonl", `${JSON.stringify(good)}\r\n\n${JSON.stringify(textOnly)}`);
+    const want = { records: [good, textOnly], faults: [] };
+    expect(await loadRecords(array, { imagesFolder })).toEqual(want);
+    expect(await loadRecords(lines, { imagesFolder })).toEqual(want);
+    expect(await loadRecords(write("empty.json", " [ ] "))).toEqual({ records: [], faults: [] });
+  });
+
+  test("keeps type and group, leaves out the rest", async () => {
+    const file = write("extra.json", JSON.stringify([{ ...textOnly, type: "count", group: null, model: "x" }]));
+    expect((await loadRecords(file)).records).toEqual([{ ...textOnly, type: "count" }]);
+  });
+
+  test("repeated ids can be numbered", async () => {
+    const file = write("ids.json", JSON.stringify([textOnly, textOnly, textOnly]));
+    const { records } = await loadRecords(file, { duplicateIds: "number" });
+    expect(records.map(({ id }) => id)).toEqual(["text", "text#2", "text#3"]);
+  });
+
+  test("the array is cut where JSON.parse would cut it", async () => {
+    await fc.assert(
+      fc.asyncProperty(fc.array(fc.string({ unit: "grapheme" }), { maxLength: 5 }), async (texts) => {
+        const value = texts.map((text, index) => ({
+          id: `${index}`,
+          conversations: [
+            { from: "human", value: text },
+            { from: "gpt", value: `a${text}` },
+          ],
+        }));
+        const file = write("any.json", JSON.stringify(value, null, 1));
+        expect((await loadRecords(file)).records).toEqual(value);
+      }),
+      { numRuns: 30 },
+    );
+  });
+
+  test("a record may span many chunks of the file", async () => {
+    const long = { ...textOnly, conversations: [{ from: "human", value: "]},{ \\ ".repeat(40_000) }, answer] };
+    const file = write("long.json", JSON.stringify([long, { ...textOnly, id: "b" }]));
+    expect((await loadRecords(file)).records[0]).toEqual(long);
+  });
+});
+
+describe("faults", () => {
+  const turns = (...conversations: { from: string; value: string }[]) => ({ ...good, conversations });
+  const cases: [kind: string, field: string, record: unknown][] = [
+    ["wrong-shape", "id", { ...good, id: null }],
+    ["wrong-shape", "conversations[1].value", turns(question, { from: "gpt" } as never)],
+    ["wrong-shape", "image", { ...good, image: ["a.png", "b.png"] }],
+    ["wrong-shape", "", "not an object"],
+    ["unknown-role", "conversations[0].from", turns({ from: "user", value: "<image>" }, answer)],
+    ["turn-order", "conversations[0].from", turns(answer, question, answer)],
+    ["turn-order", "conversations[1].from", turns(question, question)],
+    ["turn-order", "conversations[0]", turns(question)],
+    ["empty-answer", "conversations[1].value", turns(question, { from: "gpt", value: " \n" })],
+    ["image-token-missing", "conversations[0].value", turns({ from: "human", value: "What?" }, answer)],
+    ["image-token-doubled", "conversations[0].value", turns({ from: "human", value: "<image><image>" }, answer)],
+    ["image-token-doubled", "conversations[2].value", turns(question, answer, question, answer)],
+    ["image-token-in-answer", "conversations[1].value", turns(question, { from: "gpt", value: "<image>" })],
+    ["image-token-without-image", "conversations[0].value", { ...good, image: undefined }],
+    ["absolute-path", "image", { ...good, image: "/etc/passwd" }],
+    ["path-escape", "image", { ...good, image: "../cat.png" }],
+    ["missing-image", "image", { ...good, image: "dog.png" }],
+    ["duplicate-id", "id", { ...good, id: "text" }],
+  ];
+
+  test.each(cases)("%s at %s", async (kind, field, record) => {
+    const file = write("bad.json", JSON.stringify([textOnly, record]));
+    const { records, faults } = await loadRecords(file, { imagesFolder, maxBad: 1 });
+    expect(records).toEqual([textOnly]);
+    expect(faults).toEqual([{ file, index: 1, field, kind, message: expect.any(String) }]);
+  });
+
+  test("bad JSON and bad UTF-8 spoil their own record only", async () => {
+    const line = JSON.stringify(textOnly);
+    const parts = [`[${line}, {"id": nothing}, {"id": "`, Uint8Array.of(0xff), `"}]`].map((part) => Buffer.from(part));
+    const { records, faults } = await loadRecords(write("mixed.json", Buffer.concat(parts)), { maxBad: 2 });
+    expect(records).toHaveLength(1);
+    expect(faults.map(({ index, kind }) => [index, kind])).toEqual([
+      [1, "invalid-json"],
+      [2, "invalid-utf8"],
+    ]);
+    const lines = await loadRecords(write("mixed.jsonl", `\n{\n${line}`), { maxBad: 1 });
+    expect(lines.faults).toMatchObject([{ index: 1, kind: "invalid-json" }]);
+  });
+
+  test.each([
+    ["not-an-array", '{"id": 1}'],
+    ["not-an-array", ""],
+    ["invalid-json", `[${JSON.stringify(textOnly)}`],
+    ["invalid-json", "[] []"],
+  ])("a file that is no array of records stops at once: %s %j", async (kind, content) => {
+    const error = await rejection(loadRecords(write("file.json", content), { maxBad: 100 }));
+    expect(error.faults).toMatchObject([{ index: -1, kind }]);
+  });
+
+  test("more than maxBad: the error lists the first, counts the rest and says what to do", async () => {
+    const bad = Array.from({ length: 12 }, (_, index) => ({ ...good, id: `r${index}`, image: "dog.png" }));
+    const file = write("many.json", JSON.stringify([good, ...bad]));
+    const error = await rejection(loadRecords(file, { imagesFolder, maxBad: 11 }));
+    expect(error.faults).toHaveLength(12);
+    expect(error.message).toContain(`12 of 13 records of ${file} are bad, and maxBad is 11:`);
+    expect(error.message).toContain(`${file}[1].image: missing-image: `);
+    expect(error.message).toContain("and 2 more: 12 missing-image");
+    expect(error.message).toContain("maxBad: 12");
+  });
+
+  test("a picture needs a folder", async () => {
+    const error = await rejection(loadRecords(write("nofolder.json", JSON.stringify([good]))));
+    expect(error.message).toContain("set imagesFolder");
+  });
+});
