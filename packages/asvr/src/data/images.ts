@@ -1,0 +1,159 @@
+import { createHash } from "node:crypto";
+import { createReadStream } from "node:fs";
+import { open } from "node:fs/promises";
+import { extname } from "node:path";
+import sharp from "sharp";
+import { DataError } from "../errors.js";
+import { type Fault, type FaultKind, faultError, requireWithinBudget } from "./faults.js";
+import { resolveImage } from "./paths.js";
+import type { LlavaRecord } from "./records.js";
+
+/** A picture in memory: `data` is (height, width, 3), red, green, blue, 0 to 255. */
+export interface RgbImage {
+  readonly width: number;
+  readonly height: number;
+  readonly data: Uint8Array;
+}
+
+export interface DecodeOptions {
+  /** Asked of the header, before a pixel is decoded. */
+  maxPixels?: number;
+  maxBytes?: number;
+  /** A GIF named `.jpg` and the like: common in collected data, and harmless once known. */
+  misnamed?: "refuse" | "accept";
+  /** Turn the picture as its EXIF orientation says. LLaVA's own loader ignores it. */
+  orientation?: "apply" | "ignore";
+}
+
+const DECODE_SECONDS = 30;
+const formats = {
+  jpeg: [".jpg", ".jpeg", ".jpe", ".jfif"],
+  png: [".png"],
+  gif: [".gif"],
+  webp: [".webp"],
+  tiff: [".tif", ".tiff"],
+  avif: [".avif"],
+} as const;
+type Format = keyof typeof formats;
+const knownEndings: ReadonlySet<string> = new Set(Object.values(formats).flat());
+
+/**
+ * Decodes a picture of a known format and bounded size to 8-bit sRGB. As Pillow's `convert("RGB")`, transparency is
+ * dropped (the colours under it stay), grey is repeated and an embedded RGB profile is ignored; 16 bits and CMYK are converted.
+ * @throws DataError missing-image, not-an-image, misnamed-image, animated-image, too-many-pixels, too-many-bytes or
+ * corrupt-image
+ */
+export async function decodeImage(file: string, options: DecodeOptions = {}): Promise<RgbImage> {
+  const { maxPixels = 50_000_000, maxBytes = 256 * 2 ** 20, misnamed = "refuse", orientation = "apply" } = options;
+  const refuse = (kind: FaultKind, message: string) => faultError({ file, index: -1, field: "", kind, message });
+  const bytes = await readBounded(file, maxBytes, refuse);
+  const format = sniff(bytes);
+  if (format === undefined) {
+    throw refuse("not-an-image", `its content is none of ${Object.keys(formats).join(", ")}.`);
+  }
+  const ending = extname(file).toLowerCase();
+  if (misnamed === "refuse" && knownEndings.has(ending) && !(formats[format] as readonly string[]).includes(ending)) {
+    throw refuse("misnamed-image", `its content is ${format}. Rename it, or set misnamed: "accept".`);
+  }
+  try {
+    const { width, height, pages, space } = await sharp(bytes, { limitInputPixels: false }).metadata();
+    if (width * height > maxPixels) {
+      throw refuse("too-many-pixels", `${width} x ${height} is over ${maxPixels}. Shrink it or raise maxPixels.`);
+    }
+    if ((pages ?? 1) > 1 || isAnimatedPng(bytes)) {
+      throw refuse("animated-image", "it has several frames or pages. Keep one of them.");
+    }
+    const input = sharp(bytes, {
+      limitInputPixels: maxPixels,
+      failOn: "error", // a truncated file fails, stray bytes between markers do not: as Pillow
+      ignoreIcc: space !== "cmyk",
+    });
+    const turned = orientation === "apply" ? input.autoOrient() : input;
+    const pixels = turned.removeAlpha().toColourspace("srgb").timeout({ seconds: DECODE_SECONDS });
+    const { data, info } = await pixels.raw({ depth: "uchar" }).toBuffer({ resolveWithObject: true });
+    return { width: info.width, height: info.height, data: threeChannels(data, info.channels) };
+  } catch (error) {
+    if (error instanceof DataError) throw error;
+    throw refuse("corrupt-image", `it cannot be decoded: ${(error as Error).message}. Fetch it again.`);
+  }
+}
+
+/** SHA-256 of a file's bytes, in hexadecimal: what the code cache knows a picture by. */
+export async function contentHash(file: string): Promise<string> {
+  const hash = createHash("sha256");
+  for await (const chunk of createReadStream(file)) hash.update(chunk);
+  return hash.digest("hex");
+}
+
+/**
+ * Decodes every picture that records name, once each, to find those that would stop a run.
+ * @param file where the records come from, for the faults; `index` counts in `records`
+ * @throws DataError when more than `maxBad` pictures are faulty
+ */
+export async function checkImages(
+  records: readonly LlavaRecord[],
+  {
+    file,
+    imagesFolder,
+    maxBad = 0,
+    ...options
+  }: { file: string; imagesFolder: string; maxBad?: number } & DecodeOptions,
+): Promise<{ images: number; faults: Fault[] }> {
+  const faults: Fault[] = [];
+  const seen = new Set<string>();
+  for (const [index, { image }] of records.entries()) {
+    if (image === undefined || seen.has(image)) continue;
+    seen.add(image);
+    try {
+      await decodeImage(resolveImage(imagesFolder, image), options);
+    } catch (error) {
+      const fault = error instanceof DataError ? error.faults[0] : undefined;
+      if (fault === undefined) throw error;
+      faults.push({ ...fault, file, index, field: "image", message: `${image}: ${fault.message}` });
+    }
+  }
+  requireWithinBudget(faults, seen.size, maxBad, `pictures of ${file}`);
+  return { images: seen.size, faults };
+}
+
+async function readBounded(
+  file: string,
+  maxBytes: number,
+  refuse: (kind: FaultKind, message: string) => DataError,
+): Promise<Buffer> {
+  const handle = await open(file).catch(() => {
+    throw refuse("missing-image", "it cannot be opened. Check the path and its permissions.");
+  });
+  try {
+    const stat = await handle.stat();
+    if (!stat.isFile()) throw refuse("missing-image", "it is not a file.");
+    if (stat.size > maxBytes) throw refuse("too-many-bytes", `${stat.size} bytes are over ${maxBytes}.`);
+    return await handle.readFile();
+  } finally {
+    await handle.close();
+  }
+}
+
+/** The format by content. Whatever else the decoder could read (SVG, PDF, …) is not let through. */
+function sniff(bytes: Buffer): Format | undefined {
+  const text = (start: number, end: number) => bytes.toString("latin1", start, end);
+  if (text(0, 3) === "\xff\xd8\xff") return "jpeg";
+  if (text(0, 8) === "\x89PNG\r\n\x1a\n") return "png";
+  if (text(0, 6) === "GIF87a" || text(0, 6) === "GIF89a") return "gif";
+  if (text(0, 4) === "RIFF" && text(8, 12) === "WEBP") return "webp";
+  if (text(0, 4) === "II*\0" || text(0, 4) === "MM\0*") return "tiff";
+  if (text(4, 12) === "ftypavif" || text(4, 12) === "ftypavis") return "avif";
+  return undefined;
+}
+
+/** An animated PNG announces its frames before the first pixels; the decoder sees only the first frame. */
+function isAnimatedPng(bytes: Buffer): boolean {
+  const frames = bytes.indexOf("acTL");
+  return sniff(bytes) === "png" && frames >= 0 && frames < bytes.indexOf("IDAT");
+}
+
+function threeChannels(data: Buffer, channels: number): Uint8Array {
+  const pixels = new Uint8Array(data.buffer, data.byteOffset, data.byteLength);
+  if (channels === 3) return pixels;
+  return Uint8Array.from({ length: (pixels.length / channels) * 3 }, (_, at) => pixels[Math.floor(at / 3) * channels]!);
+}

@@ -1,0 +1,73 @@
+import sharp from "sharp";
+import { ConfigError } from "../errors.js";
+import type { RgbImage } from "./images.js";
+
+/** How a picture becomes a vision encoder's input. */
+export interface Preprocessing {
+  /** Side of the square that the encoder sees, in pixels. */
+  size: number;
+  /** Stretch the picture to the square, or set it in the middle of one first. */
+  mode: "resize" | "pad";
+  /** Of red, green, blue, on the scale of 0 to 1. */
+  mean: readonly [number, number, number];
+  std: readonly [number, number, number];
+  /** Colour of the padding, 0 to 255; without it the mean, as in LLaVA. */
+  background?: readonly [number, number, number];
+}
+
+/** SigLIP's own numbers. */
+export const siglipPreprocessing: Preprocessing = {
+  size: 384,
+  mode: "resize",
+  mean: [0.5, 0.5, 0.5],
+  std: [0.5, 0.5, 0.5],
+};
+
+/**
+ * Resizes and normalises a picture.
+ * @returns (3, size, size): (value / 255 - mean) / std
+ * @throws ConfigError when the size is not a positive whole number
+ */
+export async function preprocess(image: RgbImage, settings: Preprocessing): Promise<Float32Array> {
+  const { size, mode, mean, std } = settings;
+  if (!Number.isInteger(size) || size < 1) {
+    throw new ConfigError(`preprocess: size is ${size}; give the encoder's image size in whole pixels.`);
+  }
+  const background = settings.background ?? mean.map((part) => Math.floor(part * 255));
+  const whole = mode === "pad" ? padToSquare(image, background) : image;
+  const { data } = await resize(whole, size, size);
+  const plane = size * size;
+  const pixelValues = new Float32Array(3 * plane);
+  for (let channel = 0; channel < 3; channel++) {
+    for (let at = 0; at < plane; at++) {
+      pixelValues[channel * plane + at] = (data[at * 3 + channel]! / 255 - mean[channel]!) / std[channel]!;
+    }
+  }
+  return pixelValues;
+}
+
+/** A picture of the given size, by cubic interpolation; the same picture when the size is already right. */
+export async function resize(image: RgbImage, width: number, height: number): Promise<RgbImage> {
+  if (image.width === width && image.height === height) return image;
+  const raw = { width: image.width, height: image.height, channels: 3 } as const;
+  const buffer = await sharp(image.data, { raw })
+    .resize(width, height, { fit: "fill", kernel: "cubic" })
+    .raw()
+    .toBuffer();
+  return { width, height, data: new Uint8Array(buffer.buffer, buffer.byteOffset, buffer.byteLength) };
+}
+
+/** The picture in the middle of a square of its longer side; a spare pixel goes below or to the right. */
+export function padToSquare(image: RgbImage, background: readonly number[]): RgbImage {
+  const { width, height, data } = image;
+  if (width === height) return image;
+  const side = Math.max(width, height);
+  const left = Math.floor((side - width) / 2);
+  const top = Math.floor((side - height) / 2);
+  const padded = Uint8Array.from({ length: side * side * 3 }, (_, at) => background[at % 3]!);
+  for (let row = 0; row < height; row++) {
+    const line = data.subarray(row * width * 3, (row + 1) * width * 3);
+    padded.set(line, ((top + row) * side + left) * 3);
+  }
+  return { width: side, height: side, data: padded };
+}
