@@ -1,0 +1,243 @@
+import { ConfigError, DataError } from "../errors.js";
+import {
+  countImageTokens,
+  IGNORE_INDEX,
+  IMAGE_TOKEN_INDEX,
+  type ImageRef,
+  type ImageTokenCount,
+  type Sample,
+  sampleLength,
+} from "./samples.js";
+
+/**
+ * Samples packed into rows without padding between them. A row holds documents side by side, which do not see each
+ * other; a document holds a prefix (segment 0: the picture and what stands before it) and its continuations (segments
+ * 1, 2, …: the rest of each sample), each of which sees the prefix and itself. So the tokens that a target sees, and
+ * their positions, are those of its sample alone, while a picture with five questions passes the model once.
+ *
+ * Flat arrays are (rows, length), row by row; "flat index" means row * length + column.
+ */
+export interface PackedBatch {
+  readonly rows: number;
+  readonly length: number;
+  /** Token ids; 0 where a picture or padding is. */
+  readonly inputIds: Int32Array;
+  /** Rotary positions: from 0 in every document, and from the prefix's length in every continuation; 0 at padding. */
+  readonly positions: Int32Array;
+  /** Number of the document in its row; -1 at padding. */
+  readonly documents: Int32Array;
+  /** 0 in the prefix, k in the k-th continuation; 0 at padding. */
+  readonly segments: Int32Array;
+  /** Where the visual tokens of each picture go: columns [start, start + length) of a row. */
+  readonly images: readonly { ref: ImageRef; row: number; start: number; length: number }[];
+  /**
+   * What is to be predicted: the hidden state at flat index positions[n] predicts ids[n]. A position may occur several
+   * times: the last token of a prefix predicts the first of every continuation.
+   */
+  readonly targets: { readonly positions: Int32Array; readonly ids: Int32Array };
+  /** In the order in which they are packed. */
+  readonly sampleIds: readonly string[];
+  /** Tokens that are no padding. */
+  readonly tokenCount: number;
+}
+
+export interface PackingOptions {
+  /** The most tokens of a row. */
+  capacity: number;
+  /** Visual tokens of a picture. */
+  imageTokens: ImageTokenCount;
+  /** Give samples with equal prefixes one copy of it, or each sample its own. */
+  sharePrefix: boolean;
+}
+
+export interface PlannedDocument {
+  /** Tokens of the prefix, visual ones counted. */
+  readonly prefixLength: number;
+  /** Tokens of the whole document. */
+  readonly length: number;
+  /** Places in the list of samples; the prefix is that of the first. */
+  readonly samples: readonly number[];
+}
+
+export interface PlannedRow {
+  readonly length: number;
+  readonly documents: readonly PlannedDocument[];
+}
+
+/**
+ * Whether the token at flat index i attends to that at j. Padding sees itself, so that no softmax is empty.
+ */
+export function sees(
+  { length, documents, segments }: Pick<PackedBatch, "length" | "documents" | "segments">,
+  i: number,
+  j: number,
+): boolean {
+  if (i === j) return true;
+  if (j > i || documents[i] === -1) return false;
+  const sameRow = Math.floor(i / length) === Math.floor(j / length);
+  const sameDocument = sameRow && documents[i] === documents[j];
+  return sameDocument && (segments[j] === 0 || segments[j] === segments[i]);
+}
+
+/** Plans and fills. @throws DataError, ConfigError as `planRows` */
+export function packSamples(samples: readonly Sample[], options: PackingOptions): PackedBatch {
+  return fillRows(samples, planRows(samples, options), options.imageTokens);
+}
+
+/**
+ * Which samples share a document, and which documents a row: each, in order of its first sample, goes into the first
+ * row with room. The samples of one prefix stay together unless they are more than a row holds.
+ * @throws DataError when a sample alone is over the capacity, or its pictures and tokens disagree
+ */
+export function planRows(samples: readonly Sample[], options: PackingOptions): PlannedRow[] {
+  const { capacity } = options;
+  if (!Number.isInteger(capacity) || capacity < 1) {
+    throw new ConfigError(`packing: capacity is ${capacity}; give the tokens of a row.`);
+  }
+  const rows: { length: number; documents: PlannedDocument[] }[] = [];
+  for (const document of planDocuments(samples, options)) {
+    let row = rows.find(({ length }) => length + document.length <= capacity);
+    if (!row) {
+      row = { length: 0, documents: [] };
+      rows.push(row);
+    }
+    row.documents.push(document);
+    row.length += document.length;
+  }
+  return rows;
+}
+
+/**
+ * Writes planned rows out.
+ * @returns rows as long as the longest one
+ */
+export function fillRows(
+  samples: readonly Sample[],
+  plan: readonly PlannedRow[],
+  imageTokens: ImageTokenCount,
+): PackedBatch {
+  const length = plan.reduce((longest, row) => Math.max(longest, row.length), 0);
+  const size = plan.length * length;
+  const inputIds = new Int32Array(size);
+  const positions = new Int32Array(size);
+  const documents = new Int32Array(size).fill(-1);
+  const segments = new Int32Array(size);
+  const images: { ref: ImageRef; row: number; start: number; length: number }[] = [];
+  const targets: { positions: number[]; ids: number[] } = { positions: [], ids: [] };
+  const sampleIds: string[] = [];
+
+  for (const [row, { documents: planned }] of plan.entries()) {
+    let at = row * length; // flat index of the next token
+    for (const [document, { prefixLength, samples: members }] of planned.entries()) {
+      const lastOf: number[] = []; // flat index of the last token of each entry of inputIds
+
+      /** Writes entries [from, to) of a sample, the first of them at `position`. */
+      const write = (sample: Sample, from: number, to: number, segment: number, position: number) => {
+        for (let entry = from; entry < to; entry++) {
+          const isImage = sample.inputIds[entry] === IMAGE_TOKEN_INDEX;
+          const count = isImage ? countImageTokens(imageTokens, sample.image!) : 1;
+          if (isImage) images.push({ ref: sample.image!, row, start: at - row * length, length: count });
+          else inputIds[at] = sample.inputIds[entry]!;
+          for (let token = 0; token < count; token++, at++, position++) {
+            positions[at] = position;
+            documents[at] = document;
+            segments[at] = segment;
+          }
+          lastOf[entry] = at - 1;
+        }
+      };
+
+      const shared = prefixEntries(samples[members[0]!]!);
+      write(samples[members[0]!]!, 0, shared, 0, 0);
+      for (const [index, member] of members.entries()) {
+        const sample = samples[member]!;
+        write(sample, shared, sample.inputIds.length, index + 1, prefixLength);
+        for (let entry = 1; entry < sample.labels.length; entry++) {
+          if (sample.labels[entry] === IGNORE_INDEX) continue;
+          targets.positions.push(lastOf[entry - 1]!);
+          targets.ids.push(sample.labels[entry]!);
+        }
+        sampleIds.push(sample.id);
+      }
+    }
+  }
+  return {
+    rows: plan.length,
+    length,
+    inputIds,
+    positions,
+    documents,
+    segments,
+    images,
+    targets: { positions: Int32Array.from(targets.positions), ids: Int32Array.from(targets.ids) },
+    sampleIds,
+    tokenCount: plan.reduce((sum, row) => sum + row.length, 0),
+  };
+}
+
+/** Groups samples by prefix, in order of the first sample of each; a group that is over the capacity is split. */
+function planDocuments(samples: readonly Sample[], options: PackingOptions): PlannedDocument[] {
+  const { capacity, imageTokens, sharePrefix } = options;
+  const groups = new Map<string, number[]>();
+  for (const [index, sample] of samples.entries()) {
+    requireValid(sample);
+    const key = sharePrefix && prefixEntries(sample) > 0 ? prefixKey(sample) : `sample ${index}`;
+    const group = groups.get(key);
+    if (group) group.push(index);
+    else groups.set(key, [index]);
+  }
+  const planned: { prefixLength: number; length: number; samples: number[] }[] = [];
+  for (const members of groups.values()) {
+    const prefixLength = prefixTokens(samples[members[0]!]!, imageTokens);
+    let document: (typeof planned)[number] | undefined;
+    for (const member of members) {
+      const own = sampleLength(samples[member]!, imageTokens) - prefixLength;
+      if (prefixLength + own > capacity) {
+        throw new DataError(
+          `packing: sample ${samples[member]!.id} has ${prefixLength + own} tokens, and a row holds ${capacity}. Raise the capacity, or build samples with a maxLength of at most ${capacity}.`,
+        );
+      }
+      if (!document || document.length + own > capacity) {
+        document = { prefixLength, length: prefixLength, samples: [] };
+        planned.push(document);
+      }
+      document.samples.push(member);
+      document.length += own;
+    }
+  }
+  return planned.sort((a, b) => a.samples[0]! - b.samples[0]!);
+}
+
+/** Entries of inputIds that may be shared: as the sample says, or those up to and including the picture. */
+function prefixEntries({ inputIds, prefixLength }: Sample): number {
+  return prefixLength ?? inputIds.indexOf(IMAGE_TOKEN_INDEX) + 1;
+}
+
+/** Tokens of the prefix, visual ones counted. */
+function prefixTokens(sample: Sample, imageTokens: ImageTokenCount): number {
+  const entries = prefixEntries(sample);
+  return hasImageInPrefix(sample) ? entries - 1 + countImageTokens(imageTokens, sample.image!) : entries;
+}
+
+/** Equal for samples whose prefixes are. */
+function prefixKey(sample: Sample): string {
+  const ids = sample.inputIds.subarray(0, prefixEntries(sample)).join(",");
+  return hasImageInPrefix(sample) ? `${ids} ${sample.image!.key}` : ids;
+}
+
+function hasImageInPrefix(sample: Sample): boolean {
+  return sample.inputIds.subarray(0, prefixEntries(sample)).includes(IMAGE_TOKEN_INDEX);
+}
+
+function requireValid(sample: Sample): void {
+  const { id, image, inputIds, labels, prefixLength = 0 } = sample;
+  const tags = inputIds.filter((token) => token === IMAGE_TOKEN_INDEX).length;
+  if (tags !== (image ? 1 : 0)) {
+    throw new DataError(`packing: sample ${id} has ${tags} image positions and ${image ? "a" : "no"} picture.`);
+  }
+  if (labels.length !== inputIds.length || prefixLength < 0 || prefixLength > inputIds.length) {
+    throw new DataError(
+      `packing: sample ${id} has ${inputIds.length} ids, ${labels.length} labels and a prefixLength of ${prefixLength}; the first two must agree, the third not be over them.`,
+    );
+  }
+}
