@@ -117,50 +117,29 @@ export function fillRows(
   imageTokens: ImageTokenCount,
 ): PackedBatch {
   const length = plan.reduce((longest, row) => Math.max(longest, row.length), 0);
-  const size = plan.length * length;
-  const inputIds = new Int32Array(size);
-  const positions = new Int32Array(size);
-  const documents = new Int32Array(size).fill(-1);
-  const segments = new Int32Array(size);
-  const images: { ref: ImageRef; row: number; start: number; length: number }[] = [];
+  const writer = new RowWriter(plan.length, length, imageTokens);
   const targets: { positions: number[]; ids: number[] } = { positions: [], ids: [] };
   const sampleIds: string[] = [];
-
-  for (const [row, { documents: planned }] of plan.entries()) {
-    let at = row * length; // flat index of the next token
-    for (const [document, { prefixLength, samples: members }] of planned.entries()) {
-      const lastOf: number[] = []; // flat index of the last token of each entry of inputIds
-
-      /** Writes entries [from, to) of a sample, the first of them at `position`. */
-      const write = (sample: Sample, from: number, to: number, segment: number, position: number) => {
-        for (let entry = from; entry < to; entry++) {
-          const isImage = sample.inputIds[entry] === IMAGE_TOKEN_INDEX;
-          const count = isImage ? countImageTokens(imageTokens, sample.image!) : 1;
-          if (isImage) images.push({ ref: sample.image!, row, start: at - row * length, length: count });
-          else inputIds[at] = sample.inputIds[entry]!;
-          for (let token = 0; token < count; token++, at++, position++) {
-            positions[at] = position;
-            documents[at] = document;
-            segments[at] = segment;
-          }
-          lastOf[entry] = at - 1;
-        }
-      };
-
-      const shared = prefixEntries(samples[members[0]!]!);
-      write(samples[members[0]!]!, 0, shared, 0, 0);
+  for (const [row, { documents }] of plan.entries()) {
+    writer.startRow(row);
+    for (const [document, { prefixLength, samples: members }] of documents.entries()) {
+      const first = samples[members[0]!]!;
+      const shared = prefixEntries(first);
+      const prefix = writer.write(first, 0, shared, { document, segment: 0, position: 0 });
       for (const [index, member] of members.entries()) {
         const sample = samples[member]!;
-        write(sample, shared, sample.inputIds.length, index + 1, prefixLength);
-        for (let entry = 1; entry < sample.labels.length; entry++) {
-          if (sample.labels[entry] === IGNORE_INDEX) continue;
+        const place = { document, segment: index + 1, position: prefixLength };
+        const lastOf = [...prefix, ...writer.write(sample, shared, sample.inputIds.length, place)];
+        for (const [entry, label] of sample.labels.entries()) {
+          if (label === IGNORE_INDEX || entry === 0) continue; // nothing predicts a first token
           targets.positions.push(lastOf[entry - 1]!);
-          targets.ids.push(sample.labels[entry]!);
+          targets.ids.push(label);
         }
         sampleIds.push(sample.id);
       }
     }
   }
+  const { inputIds, positions, documents, segments, images, tokenCount } = writer;
   return {
     rows: plan.length,
     length,
@@ -171,8 +150,67 @@ export function fillRows(
     images,
     targets: { positions: Int32Array.from(targets.positions), ids: Int32Array.from(targets.ids) },
     sampleIds,
-    tokenCount: plan.reduce((sum, row) => sum + row.length, 0),
+    tokenCount,
   };
+}
+
+/** Fills the flat arrays of a batch from left to right. */
+class RowWriter {
+  readonly inputIds: Int32Array;
+  readonly positions: Int32Array;
+  readonly documents: Int32Array;
+  readonly segments: Int32Array;
+  readonly images: { ref: ImageRef; row: number; start: number; length: number }[] = [];
+  tokenCount = 0;
+  #row = 0;
+  #next = 0; // flat index
+
+  constructor(
+    rows: number,
+    readonly length: number,
+    readonly imageTokens: ImageTokenCount,
+  ) {
+    const size = rows * length;
+    this.inputIds = new Int32Array(size);
+    this.positions = new Int32Array(size);
+    this.documents = new Int32Array(size).fill(-1);
+    this.segments = new Int32Array(size);
+  }
+
+  startRow(row: number): void {
+    this.#row = row;
+    this.#next = row * this.length;
+  }
+
+  /**
+   * Writes entries [from, to) of a sample, the first of them at `position`.
+   * @returns for each entry, the flat index of its last token
+   */
+  write(
+    { inputIds, image }: Sample,
+    from: number,
+    to: number,
+    { document, segment, position }: { document: number; segment: number; position: number },
+  ): number[] {
+    const start = this.#next;
+    const lastOf: number[] = [];
+    for (const token of inputIds.subarray(from, to)) {
+      if (token === IMAGE_TOKEN_INDEX) this.#placeImage(image!);
+      else this.inputIds[this.#next++] = token;
+      lastOf.push(this.#next - 1);
+    }
+    for (let at = start; at < this.#next; at++) this.positions[at] = position + at - start;
+    this.documents.fill(document, start, this.#next);
+    this.segments.fill(segment, start, this.#next);
+    this.tokenCount += this.#next - start;
+    return lastOf;
+  }
+
+  #placeImage(ref: ImageRef): void {
+    const length = countImageTokens(this.imageTokens, ref);
+    this.images.push({ ref, row: this.#row, start: this.#next - this.#row * this.length, length });
+    this.#next += length;
+  }
 }
 
 /** Groups samples by prefix, in order of the first sample of each; a group that is over the capacity is split. */
