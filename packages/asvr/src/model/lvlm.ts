@@ -1,0 +1,131 @@
+import { F, nn, ShapeError, type Tensor, tidy } from "@asvr/torch";
+import type { LlamaContext, LlamaForCausalLM } from "../language/llama.js";
+import type { Alignment, VisualSupervision } from "../supervision/supervision.js";
+import { linearNll } from "./chunked-loss.js";
+import type { BatchTensors } from "./layout.js";
+import type { Projector } from "./projector.js";
+
+/** The pictures of a batch, in order: what the model reads of them, and what it is asked to reconstruct. */
+export interface VisualBatch {
+  /** (images, positions, visualDim): frozen features, or the embeddings of discrete codes */
+  features: Tensor;
+  /** int64 (images, positions, D) by target name */
+  codes: ReadonlyMap<string, Tensor>;
+}
+
+export interface Losses {
+  /** Sum of −log p(token) over the supervised tokens, a scalar in nats. */
+  textNll: Tensor;
+  textCount: number;
+  textCorrect: Tensor;
+  /** Sum over image positions of the mean over depths; absent without supervision or without pictures. */
+  visionNll?: Tensor;
+  visionCount: number;
+  /** int64 (heads · D) */
+  codesCorrect?: Tensor;
+}
+
+/**
+ * A LLaVA-style model: visual features through a projector into a causal language model, whose hidden states at the
+ * image positions may also be supervised (paper Sec. 3). The encoder is frozen and stays outside: features arrive
+ * ready, from the encoder, from a cache, or from discrete codes.
+ */
+export class VisionLanguageModel extends nn.Module {
+  readonly language: LlamaForCausalLM;
+  readonly projector: Projector;
+  readonly supervision: VisualSupervision | null;
+
+  constructor(
+    parts: { language: LlamaForCausalLM; projector: Projector; supervision: VisualSupervision | null },
+    readonly alignment: Alignment = "same",
+  ) {
+    super();
+    this.language = parts.language;
+    this.projector = parts.projector;
+    this.supervision = parts.supervision;
+  }
+
+  /** Token embeddings with the projected features at the image positions: (rows, length, hiddenSize). */
+  embed(batch: Pick<BatchTensors, "inputIds" | "imagePositions">, features: Tensor | null): Tensor {
+    const embedded = this.language.embed(batch.inputIds);
+    if (!features || features.size(0) === 0) return embedded;
+    const [images, positions, visualDim] = features.shape as [number, number, number];
+    if (images * positions !== batch.imagePositions.size(0)) {
+      throw new ShapeError(
+        `VisionLanguageModel: ${images} pictures with ${positions} features each do not fill the ` +
+          `${batch.imagePositions.size(0)} image positions of the batch. Encoder grid and packing must agree.`,
+      );
+    }
+    return tidy(() => {
+      const projected = this.projector.forward(features.reshape([images * positions, visualDim]));
+      const flat = embedded.reshape([-1, embedded.size(-1)]);
+      return flat.indexCopy(0, batch.imagePositions, projected.to(flat.dtype)).view(embedded.shape);
+    });
+  }
+
+  /** Hidden states after the final norm, (rows, length, hiddenSize). */
+  hiddenStates(batch: BatchTensors, features: Tensor | null, context: LlamaContext = {}): Tensor {
+    return tidy(() =>
+      this.language.model.forward(this.embed(batch, features), {
+        positions: batch.positions,
+        mask: batch.mask,
+        ...context,
+      }),
+    );
+  }
+
+  /**
+   * Both negative log-likelihoods of a batch, undivided: the caller divides by the counts of the whole step, so that
+   * splitting it into micro-batches or ranks changes nothing (Eq. 3 is their sum). Text-only rows add no vision loss.
+   */
+  losses(batch: BatchTensors, visual: VisualBatch | null): Losses {
+    return tidy(() => {
+      const states = this.hiddenStates(batch, visual?.features ?? null);
+      const flat = states.view([-1, states.size(-1)]);
+      const head = this.language.lmHead?.weight ?? this.language.model.embedTokens.weight;
+      const text = linearNll(flat.indexSelect(0, batch.targetPositions), head, null, batch.targetIds);
+      const losses: Losses = {
+        textNll: text.nll,
+        textCorrect: text.correct,
+        textCount: batch.targetIds.size(0),
+        visionCount: 0,
+      };
+      if (!this.supervision || !visual || visual.features.size(0) === 0) return losses;
+      const vision = this.supervision.loss(this.statesAtImages(flat, batch), flattened(visual.codes));
+      return {
+        ...losses,
+        visionNll: vision.nll,
+        codesCorrect: vision.correctPerDepth,
+        visionCount: batch.imagePositions.size(0),
+      };
+    });
+  }
+
+  /**
+   * The hidden states that predict the codes: at the image positions ("same", the authors' code), or one before each
+   * ("next", Eq. 2 as printed; the token before the picture predicts its first codes).
+   */
+  statesAtImages(flat: Tensor, { imagePositions }: Pick<BatchTensors, "imagePositions">): Tensor {
+    return tidy(() => flat.indexSelect(0, this.alignment === "same" ? imagePositions : imagePositions.sub(1)));
+  }
+
+  /** Logits of the supervised positions, (targets, vocabSize). */
+  logitsAt(states: Tensor, positions: Tensor): Tensor {
+    return tidy(() => this.language.logits(states.view([-1, states.size(-1)]).indexSelect(0, positions)));
+  }
+}
+
+function flattened(codes: ReadonlyMap<string, Tensor>): Map<string, Tensor> {
+  return new Map([...codes].map(([name, tensor]) => [name, tensor.flatten(0, 1)]));
+}
+
+/** Sums two losses' counts and likelihoods: nothing here divides. */
+export function totalLoss(
+  { textNll, visionNll }: Losses,
+  counts: { text: number; vision: number },
+  visionWeight: number,
+): { total: Tensor; textLoss: Tensor; visionLoss: Tensor } {
+  const textLoss = textNll.div(Math.max(1, counts.text));
+  const visionLoss = visionNll ? visionNll.div(Math.max(1, counts.vision)) : F.zeros([], "float32", textNll.device);
+  return { total: textLoss.add(visionLoss.mul(visionWeight)), textLoss, visionLoss };
+}

@@ -1,0 +1,146 @@
+import { z } from "zod";
+import { ConfigError } from "../errors.js";
+
+const count = z.number().int().positive();
+
+/** AdamW with a cosine schedule; the authors' settings are the defaults. */
+const optimization = z.object({
+  steps: count,
+  /** Samples of a step; a picture with all its questions is one sample where the prefix is shared. */
+  batchSize: count,
+  learningRate: z.number().positive(),
+  warmupRatio: z.number().min(0).max(1).default(0.03),
+  betas: z.tuple([z.number(), z.number()]).default([0.9, 0.999]),
+  weightDecay: z.number().min(0).default(0),
+  maxGradNorm: z.number().positive().default(1),
+});
+export interface Optimization extends z.infer<typeof optimization> {}
+
+const stage = optimization.extend({
+  /** What the optimizer moves in this stage; the rest is frozen. */
+  trainable: z.array(z.enum(["projector", "visualHead", "language"])).min(1),
+  /** Which records: captions, or questions and answers. */
+  data: z.enum(["captions", "tuning"]),
+  template: z.enum(["plain", "v1", "micro"]),
+  /** Whether L_vision counts in this stage (Table 8: tuning only). */
+  supervised: z.boolean().default(true),
+});
+export interface Stage extends z.infer<typeof stage> {}
+
+const language = z.object({
+  hiddenSize: count,
+  intermediateSize: count,
+  numHiddenLayers: count,
+  numAttentionHeads: count,
+  numKeyValueHeads: count,
+  ropeTheta: z.number().default(10_000),
+  rmsNormEps: z.number().default(1e-5),
+  tieWordEmbeddings: z.boolean(),
+});
+
+const encoder = z.object({
+  imageSize: count,
+  patchSize: count,
+  hiddenSize: count,
+  intermediateSize: count,
+  numHiddenLayers: count,
+  numAttentionHeads: count,
+  /** Hidden state that the language model reads, counted from the end: -2 is the second-last layer's output. */
+  selectLayer: z.number().int().negative(),
+});
+
+const tokenizer = z.object({
+  depth: count,
+  codebookSize: count,
+  codeDim: count,
+  /** Index of the encoder's hidden state that is quantized. */
+  layer: z.number().int(),
+});
+
+const visualHead = z.object({ embedDim: count, headDim: count, layers: count });
+
+const supervision = z.object({
+  kind: z.enum(["none", "semantic", "appearance", "dual", "control"]),
+  /** "same": hidden state i predicts the codes of position i (authors' code); "next": Eq. 2 as printed. */
+  alignment: z.enum(["same", "next"]),
+  /** Of L_vision in L = L_text + weight · L_vision; the paper's is 1. */
+  weight: z.number().positive(),
+});
+export interface SupervisionSettings extends z.infer<typeof supervision> {}
+
+export const recipeSchema = z.object({
+  /** `tableN/ROW` */
+  name: z.string().regex(/^[\w-]+\/[\w.-]+$/),
+  title: z.string(),
+  /** Where its settings come from. */
+  source: z.string(),
+  scale: z.enum(["micro", "paper"]),
+  visualInput: z.enum(["continuous", "discrete"]),
+  encoder,
+  tokenizers: z.object({ semantic: tokenizer, appearance: tokenizer }),
+  language,
+  visualHead,
+  supervision,
+  stages: z.object({ pretraining: stage, tuning: stage }),
+  /** Draws initialisations and the order of the data. */
+  seed: z.number().int().nonnegative(),
+  /** Threads that one operator uses: results are equal to the bit only where they are. */
+  threads: count,
+});
+
+/** A whole experiment as a typed value: everything needed to run it again, but for the data. */
+export interface Recipe extends z.infer<typeof recipeSchema> {}
+export type RecipeInput = z.input<typeof recipeSchema>;
+
+/** Checks a recipe and fills in defaults. @throws ConfigError that names every wrong setting */
+export function defineRecipe(input: RecipeInput): Recipe {
+  const result = recipeSchema.safeParse(input);
+  if (result.success) return result.data;
+  const problems = result.error.issues.map((issue) => `${issue.path.join(".")}: ${issue.message}`);
+  throw new ConfigError(`recipe ${JSON.stringify(input.name)}: ${problems.join("; ")}`);
+}
+
+type DeepPartial<T> = T extends readonly unknown[] ? T : T extends object ? { [K in keyof T]?: DeepPartial<T[K]> } : T;
+
+/** Another recipe, by its difference: objects are merged, everything else is replaced. */
+export function derive(base: Recipe, difference: DeepPartial<RecipeInput>): Recipe {
+  return defineRecipe(merge(base, difference) as RecipeInput);
+}
+
+function merge(base: unknown, difference: unknown): unknown {
+  if (!isObject(base) || !isObject(difference)) return difference === undefined ? base : difference;
+  const keys = new Set([...Object.keys(base), ...Object.keys(difference)]);
+  return Object.fromEntries([...keys].map((key) => [key, merge(base[key], difference[key])]));
+}
+
+function isObject(value: unknown): value is Record<string, unknown> {
+  return typeof value === "object" && value !== null && !Array.isArray(value);
+}
+
+/**
+ * Overrides one setting by its path, as `--set stages.tuning.steps=400`. The value is read as JSON, or as a string.
+ * @throws ConfigError for a path that the recipe does not have
+ */
+export function override(recipe: Recipe, assignment: string): Recipe {
+  const [path, ...rest] = assignment.split("=");
+  if (!path || rest.length === 0) throw new ConfigError(`--set ${assignment}: write it as path=value`);
+  const keys = path.split(".");
+  let place: unknown = recipe;
+  for (const [depth, key] of keys.entries()) {
+    if (!isObject(place) || !(key in place)) {
+      const known = isObject(place) ? Object.keys(place).join(", ") : "nothing";
+      throw new ConfigError(`--set ${path}: ${keys.slice(0, depth).join(".") || "the recipe"} has no "${key}"; it has ${known}`);
+    }
+    place = place[key];
+  }
+  const difference = keys.reduceRight<unknown>((inner, key) => ({ [key]: inner }), parseValue(rest.join("=")));
+  return derive(recipe, difference as DeepPartial<RecipeInput>);
+}
+
+function parseValue(text: string): unknown {
+  try {
+    return JSON.parse(text);
+  } catch {
+    return text;
+  }
+}

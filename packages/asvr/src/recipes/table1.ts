@@ -1,0 +1,154 @@
+import { ConfigError } from "../errors.js";
+import { defineRecipe, derive, type Recipe } from "./recipe.js";
+
+export type Scale = "micro" | "paper";
+
+/** LLaVA-1.5 with SigLIP and Vicuna-7B: the baseline of Table 1 (settings of the authors' released scripts). */
+const paperBaseline = defineRecipe({
+  name: "table1/llava",
+  title: "text supervision only",
+  source: "Sec. 4.1, Table 1; learning rates and batches from the authors' released scripts",
+  scale: "paper",
+  visualInput: "continuous",
+  encoder: {
+    imageSize: 384,
+    patchSize: 14,
+    hiddenSize: 1152,
+    intermediateSize: 4304,
+    numHiddenLayers: 27,
+    numAttentionHeads: 16,
+    selectLayer: -2,
+  },
+  tokenizers: {
+    semantic: { depth: 8, codebookSize: 16_384, codeDim: 1152, layer: 26 },
+    appearance: { depth: 8, codebookSize: 16_384, codeDim: 1152, layer: 6 },
+  },
+  language: {
+    hiddenSize: 4096,
+    intermediateSize: 11_008,
+    numHiddenLayers: 32,
+    numAttentionHeads: 32,
+    numKeyValueHeads: 32,
+    tieWordEmbeddings: false,
+  },
+  visualHead: { embedDim: 2048, headDim: 128, layers: 3 },
+  supervision: { kind: "none", alignment: "same", weight: 1 },
+  stages: {
+    pretraining: {
+      trainable: ["projector", "visualHead"],
+      data: "captions",
+      template: "plain",
+      steps: 2181, // one epoch of LLaVA-558K
+      batchSize: 256,
+      learningRate: 1e-3,
+    },
+    tuning: {
+      trainable: ["projector", "visualHead", "language"],
+      data: "tuning",
+      template: "v1",
+      steps: 5198, // one epoch of LLaVA-1.5-665K
+      batchSize: 128,
+      learningRate: 2e-5,
+    },
+  },
+  seed: 0,
+  threads: 1,
+});
+
+/** The same experiment in minutes on a CPU: smaller in every size, trained on the embedded world. */
+const microBaseline = derive(paperBaseline, {
+  scale: "micro",
+  source: "the micro experiment: sizes and steps chosen for minutes on two cores",
+  encoder: {
+    imageSize: 56,
+    hiddenSize: 128,
+    intermediateSize: 512,
+    numHiddenLayers: 4,
+    numAttentionHeads: 4,
+  },
+  tokenizers: {
+    semantic: { depth: 4, codebookSize: 256, codeDim: 128, layer: 3 },
+    appearance: { depth: 4, codebookSize: 256, codeDim: 32, layer: 1 },
+  },
+  language: {
+    hiddenSize: 128,
+    intermediateSize: 344,
+    numHiddenLayers: 3,
+    numAttentionHeads: 4,
+    numKeyValueHeads: 4,
+    tieWordEmbeddings: true,
+  },
+  visualHead: { embedDim: 96, headDim: 24, layers: 2 },
+  stages: {
+    pretraining: { steps: 200, batchSize: 32, learningRate: 3e-3, warmupRatio: 0.05, betas: [0.9, 0.98] },
+    tuning: { steps: 800, batchSize: 16, learningRate: 2e-3, warmupRatio: 0.05, betas: [0.9, 0.98], template: "micro" },
+  },
+});
+
+interface Row {
+  title: string;
+  /** What it is there for, where its id does not say. */
+  role?: "equal-time" | "control";
+  note?: string;
+  change: Parameters<typeof derive>[1];
+}
+
+const semantic = { supervision: { kind: "semantic" } } as const;
+
+/** Table 1's rows (the paper's ids), and ours beside them, each as its difference from the baseline. */
+export const table1Rows = {
+  llava: { title: "text supervision only", change: {} },
+  "llava-equal-time": {
+    title: "text only, for ASVR's training time",
+    role: "equal-time",
+    note: "as many more steps as make its training take as long as asvr's",
+    change: {},
+  },
+  appearance: { title: "appearance codes", change: { supervision: { kind: "appearance" } } },
+  dual: { title: "appearance and semantic codes", change: { supervision: { kind: "dual" } } },
+  asvr: { title: "semantic codes (ASVR)", change: semantic },
+  "llava-discrete": { title: "text only, discrete input", change: { visualInput: "discrete" } },
+  "asvr-discrete": { title: "semantic codes, discrete input", change: { visualInput: "discrete", ...semantic } },
+  "asvr-tuning-only": {
+    title: "semantic codes, tuning stage only",
+    change: { ...semantic, stages: { pretraining: { supervised: false } } },
+  },
+  "asvr-next": {
+    title: "semantic codes, Eq. 2 as printed",
+    note: "the hidden state before a position predicts its codes",
+    change: { supervision: { kind: "semantic", alignment: "next" } },
+  },
+  control: {
+    title: "semantic codes of another picture",
+    role: "control",
+    change: { supervision: { kind: "control" } },
+  },
+} as const satisfies Record<string, Row>;
+
+export type Table1Row = keyof typeof table1Rows;
+
+/** The rows of the demo: what a first look needs. */
+export const demoRows: readonly Table1Row[] = ["llava", "llava-equal-time", "appearance", "asvr"];
+export const allRows = Object.keys(table1Rows) as Table1Row[];
+
+/** `table1/ROW` at a scale. @throws ConfigError for a row that Table 1 does not have */
+export function table1(row: string, scale: Scale): Recipe {
+  const found = (table1Rows as Record<string, Row>)[row];
+  if (!found) throw new ConfigError(`table1 has no row "${row}"; it has ${allRows.join(", ")}`);
+  const base = scale === "micro" ? microBaseline : paperBaseline;
+  return derive(base, { name: `table1/${row}`, title: found.title, ...found.change });
+}
+
+/** What the report says of a row beside its numbers. */
+export function rowNotes(row: Table1Row): Pick<Row, "role" | "note"> {
+  const { role, note }: Row = table1Rows[row];
+  return { role, note };
+}
+
+/** A recipe by its name: `table1/asvr`, or `micro/asvr` for that row at micro scale. @throws ConfigError */
+export function recipeNamed(name: string, scale: Scale): Recipe {
+  const [table, row = ""] = name.split("/");
+  if (table === "table1") return table1(row, scale);
+  if (table === "micro") return table1(row, "micro");
+  throw new ConfigError(`there is no recipe ${JSON.stringify(name)}; recipes are table1/ROW or micro/ROW, with ROW one of ${allRows.join(", ")}`);
+}

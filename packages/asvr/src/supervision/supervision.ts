@@ -1,0 +1,111 @@
+import { F, nn, noGrad, ShapeError, type Tensor, tidy } from "@asvr/torch";
+import { linearNll } from "../model/chunked-loss.js";
+import type { VisualHead } from "./visual-head.js";
+
+/** Which hidden state predicts the codes of image position i: the one at i, or the one before it (Eq. 2 as printed). */
+export type Alignment = "same" | "next";
+
+export interface VisionLoss {
+  /** Scalar in nats, with gradient: summed over positions, averaged over the depths (and summed over heads). */
+  nll: Tensor;
+  /** Codes predicted right, a head's depths one after the other: int64 (heads · D). */
+  correctPerDepth: Tensor;
+}
+
+/**
+ * What the language model's hidden states at the image positions are asked to predict: the seam of the paper. An
+ * implementation has its own parameters and reads its own targets.
+ */
+export interface VisualSupervision extends nn.Module {
+  /** "semantic", "appearance", …: names the codes that are its targets, a tensor each. */
+  readonly targets: readonly string[];
+  /**
+   * @param hiddenStates (positions, hiddenSize): at the image positions, already aligned
+   * @param codes by target name, int64 (positions, D)
+   */
+  loss(hiddenStates: Tensor, codes: ReadonlyMap<string, Tensor>): VisionLoss;
+}
+
+/** The embeddings of a frozen tokenizer's codes. */
+export interface CodeEmbeddings {
+  /** int64 (positions, D) -> (positions, D, codeDim): the sums of the embeddings up to each depth */
+  embed(codes: Tensor): Tensor;
+}
+
+/** One head that predicts one kind of codes: semantic (ASVR) or appearance. */
+export class CodeSupervision extends nn.Module implements VisualSupervision {
+  readonly targets: readonly string[];
+
+  constructor(
+    target: string,
+    readonly head: VisualHead,
+    tokenizer: CodeEmbeddings,
+  ) {
+    super();
+    this.targets = [target];
+    this.#tokenizer = tokenizer;
+  }
+
+  // Private: the tokenizer is frozen and belongs to somebody else, so it is no part of this module's state.
+  readonly #tokenizer: CodeEmbeddings;
+
+  protected override get stateNames() {
+    return { head: "" };
+  }
+
+  loss(hiddenStates: Tensor, codesByTarget: ReadonlyMap<string, Tensor>): VisionLoss {
+    const codes = codesByTarget.get(this.targets[0]!)!;
+    if (codes.size(0) !== hiddenStates.size(0)) {
+      throw new ShapeError(
+        `CodeSupervision: ${codes.size(0)} positions have ${this.targets[0]} codes, but ${hiddenStates.size(0)} have hidden ` +
+          "states. Tokenizer and encoder must see the same grid: set both image sizes to the same number of patches.",
+      );
+    }
+    return tidy(() => {
+      const cumulative = noGrad(() => this.#tokenizer.embed(codes));
+      return reconstructionNll(this.head, hiddenStates, cumulative, codes);
+    });
+  }
+}
+
+/**
+ * The negative log-likelihood of Eq. 2's sum: over positions, and the mean over the D depths (the authors' weighting).
+ * @param codes int64 (positions, D)
+ */
+export function reconstructionNll(head: VisualHead, hiddenStates: Tensor, cumulative: Tensor, codes: Tensor): VisionLoss {
+  return tidy(() => {
+    const features = head.features(hiddenStates, cumulative).unbind(1);
+    const targets = codes.unbind(1);
+    const perDepth = features.map((x, depth) => {
+      const { weight, bias } = head.depthTransformer.heads[depth]!;
+      return linearNll(x, weight, bias, targets[depth]!);
+    });
+    return {
+      nll: F.stack(perDepth.map(({ nll }) => nll)).mean(),
+      correctPerDepth: F.stack(perDepth.map(({ correct }) => correct)),
+    };
+  });
+}
+
+/** Two heads side by side, losses summed (Table 1, "appearance + semantic"). */
+export class DualSupervision extends nn.Module implements VisualSupervision {
+  readonly targets: readonly string[];
+
+  constructor(
+    readonly semantic: CodeSupervision,
+    readonly appearance: CodeSupervision,
+  ) {
+    super();
+    this.targets = [...semantic.targets, ...appearance.targets];
+  }
+
+  loss(hiddenStates: Tensor, codes: ReadonlyMap<string, Tensor>): VisionLoss {
+    return tidy(() => {
+      const [first, second] = [this.semantic.loss(hiddenStates, codes), this.appearance.loss(hiddenStates, codes)];
+      return {
+        nll: first.nll.add(second.nll),
+        correctPerDepth: F.cat([first.correctPerDepth, second.correctPerDepth]),
+      };
+    });
+  }
+}

@@ -1,0 +1,142 @@
+import { createHash } from "node:crypto";
+import { createReadStream, existsSync } from "node:fs";
+import { mkdir, open, readdir, readFile, rename, rm, writeFile } from "node:fs/promises";
+import { join } from "node:path";
+import { CheckpointError, type nn, type optim, randomState, readSafetensors, setRandomState, type Tensor, tidy, writeSafetensors } from "@asvr/torch";
+
+/** Where a run stands. Kept in the checkpoint's manifest, which is written last: without it a checkpoint is none. */
+export interface Position {
+  stage: string;
+  /** Steps of this stage that are done. */
+  step: number;
+  /** Seconds of training so far in this stage, over all processes that worked on it. */
+  seconds: number;
+}
+
+interface Manifest extends Position {
+  format: "asvr-checkpoint-1";
+  /** sha256 of every file. */
+  files: Record<string, string>;
+}
+
+export interface Trained {
+  modules: Readonly<Record<string, nn.Module>>;
+  optimizer: optim.AdamW;
+}
+
+/** How many checkpoints of a run are kept: the newest, and one before it should a disk lose the newest. */
+const KEPT = 2;
+
+/**
+ * Writes `checkpoints/STAGE-step-N` under a temporary name, syncs it, and renames it: after a crash at any moment the
+ * newest complete checkpoint is whole. Model, optimizer and random state are safetensors.
+ */
+export async function saveCheckpoint(folder: string, position: Position, { modules, optimizer }: Trained): Promise<void> {
+  const checkpoints = join(folder, "checkpoints");
+  const name = `${position.stage}-step-${String(position.step).padStart(7, "0")}`;
+  const temporary = join(checkpoints, `.${name}.partial`);
+  await rm(temporary, { recursive: true, force: true });
+  await mkdir(temporary, { recursive: true });
+  tidy(() => {
+    writeSafetensors(join(temporary, "model.safetensors"), stateOf(modules));
+    writeSafetensors(join(temporary, "optimizer.safetensors"), optimizer.stateDict());
+    writeSafetensors(join(temporary, "random.safetensors"), new Map([["cpu", randomState()]]));
+  });
+  const files: Record<string, string> = {};
+  for (const file of (await readdir(temporary)).sort()) files[file] = await sha256(join(temporary, file));
+  const manifest: Manifest = { format: "asvr-checkpoint-1", ...position, files };
+  await writeFile(join(temporary, "manifest.json"), `${JSON.stringify(manifest, null, 2)}\n`, { flush: true });
+  const final = join(checkpoints, name);
+  await rm(final, { recursive: true, force: true });
+  await rename(temporary, final);
+  await syncFolder(checkpoints);
+  for (const { path } of (await completeCheckpoints(folder)).slice(0, -KEPT)) await rm(path, { recursive: true, force: true });
+}
+
+/** The newest complete checkpoint's position and folder, or undefined where a run has none yet. */
+export async function latestCheckpoint(folder: string): Promise<(Position & { path: string }) | undefined> {
+  return (await completeCheckpoints(folder)).at(-1);
+}
+
+/** Loads the weights of a checkpoint, after its files were held against their hashes. @throws CheckpointError */
+export async function loadModules(path: string, modules: Readonly<Record<string, nn.Module>>): Promise<void> {
+  await verify(path);
+  tidy(() => loadState(modules, readSafetensors(join(path, "model.safetensors")).tensors));
+}
+
+/** Loads optimizer and random state too: from here on a resumed run makes the same steps as an unbroken one. */
+export async function loadTraining(path: string, { modules, optimizer }: Trained): Promise<void> {
+  await loadModules(path, modules);
+  tidy(() => {
+    optimizer.load(readSafetensors(join(path, "optimizer.safetensors")).tensors);
+    setRandomState(readSafetensors(join(path, "random.safetensors")).tensors.get("cpu")!.clone());
+  });
+}
+
+/** Every module's state as `MODULE.name`. */
+export function stateOf(modules: Readonly<Record<string, nn.Module>>): Map<string, Tensor> {
+  return new Map(
+    Object.entries(modules).flatMap(([module, network]) =>
+      Array.from(network.stateDict(), ([name, tensor]) => [`${module}.${name}`, tensor] as const),
+    ),
+  );
+}
+
+export function loadState(modules: Readonly<Record<string, nn.Module>>, state: ReadonlyMap<string, Tensor>): void {
+  for (const [module, network] of Object.entries(modules)) network.load(state, { prefix: `${module}.` });
+}
+
+async function completeCheckpoints(folder: string): Promise<(Position & { path: string })[]> {
+  const checkpoints = join(folder, "checkpoints");
+  if (!existsSync(checkpoints)) return [];
+  const found: (Position & { path: string })[] = [];
+  for (const name of await readdir(checkpoints)) {
+    const path = join(checkpoints, name);
+    if (name.startsWith(".") || !existsSync(join(path, "manifest.json"))) continue;
+    const { stage, step, seconds } = await readManifest(path);
+    found.push({ stage, step, seconds, path });
+  }
+  return found.sort((a, b) => stageOrder(a.stage) - stageOrder(b.stage) || a.step - b.step);
+}
+
+/** Stages in the order in which they run; a run with another single stage has only that one. */
+function stageOrder(stage: string): number {
+  return ["pretraining", "mid-training", "tuning"].indexOf(stage) + 1;
+}
+
+async function readManifest(path: string): Promise<Manifest> {
+  const file = join(path, "manifest.json");
+  const manifest = JSON.parse(await readFile(file, "utf8")) as Manifest;
+  if (manifest.format !== "asvr-checkpoint-1") {
+    throw new CheckpointError(`${file}: the format is ${JSON.stringify(manifest.format)}, this version reads "asvr-checkpoint-1"`);
+  }
+  return manifest;
+}
+
+async function verify(path: string): Promise<void> {
+  for (const [file, expected] of Object.entries((await readManifest(path)).files)) {
+    const actual = await sha256(join(path, file));
+    if (actual !== expected) {
+      throw new CheckpointError(
+        `${join(path, file)}: its sha256 is ${actual.slice(0, 12)}…, the manifest says ${expected.slice(0, 12)}…. ` +
+          "The file was damaged or replaced: delete this checkpoint's folder to go on from the one before it.",
+      );
+    }
+  }
+}
+
+function sha256(file: string): Promise<string> {
+  return new Promise((resolve, reject) => {
+    const hash = createHash("sha256");
+    createReadStream(file)
+      .on("data", (chunk) => hash.update(chunk))
+      .on("error", reject)
+      .on("end", () => resolve(hash.digest("hex")));
+  });
+}
+
+async function syncFolder(folder: string): Promise<void> {
+  const handle = await open(folder, "r");
+  await handle.sync();
+  await handle.close();
+}
