@@ -1,0 +1,67 @@
+import { closeSync, fstatSync, openSync, readSync } from "node:fs";
+import { dtypeBytes } from "../dtype.js";
+import { CheckpointError } from "../errors.js";
+import * as F from "../operators.generated.js";
+import { noGrad, tidy } from "../scope.js";
+import type { Tensor } from "../tensor.js";
+import { type Entry, type Header, headerLength, parseHeader } from "./header.js";
+
+export interface Safetensors {
+  readonly tensors: Map<string, Tensor>;
+  readonly metadata: Readonly<Record<string, string>>;
+}
+
+/**
+ * The tensors of a safetensors file, in host memory, by name. The file is mapped: bytes are read from disk when they are
+ * used, and writing to a tensor changes neither the file nor another reader. A tensor whose bytes are not aligned to its
+ * dtype is copied. While the tensors live the file may be replaced (as `writeSafetensors` does) but must not be
+ * shortened in place.
+ * @throws CheckpointError when the file can't be read or is malformed
+ */
+export function readSafetensors(path: string): Safetensors {
+  const { entries, metadata, dataStart, fileBytes } = readSafetensorsHeader(path);
+  return noGrad(() =>
+    tidy(() => {
+      const file = F.fromFile(path, false, fileBytes, "uint8");
+      const tensors = new Map<string, Tensor>();
+      for (const [name, entry] of entries) tensors.set(name, tensorAt(file, dataStart, entry));
+      return { tensors, metadata };
+    }),
+  );
+}
+
+/** What a file says of its tensors, checked as `readSafetensors` does, without reading one. @throws CheckpointError */
+export function readSafetensorsHeader(path: string): Header & { dataStart: number; fileBytes: number } {
+  let descriptor: number;
+  try {
+    descriptor = openSync(path, "r");
+  } catch (cause) {
+    throw new CheckpointError(`${path}: can't be opened: ${(cause as Error).message}`, { cause });
+  }
+  try {
+    const fileBytes = fstatSync(descriptor).size;
+    const length = headerLength(readBytes(descriptor, 0, 8), fileBytes, path);
+    const dataStart = 8 + length;
+    const header = parseHeader(readBytes(descriptor, 8, length), fileBytes - dataStart, path);
+    return { ...header, dataStart, fileBytes };
+  } finally {
+    closeSync(descriptor);
+  }
+}
+
+function readBytes(descriptor: number, position: number, count: number): Buffer {
+  const bytes = Buffer.alloc(count);
+  let read = 0;
+  for (let more = -1; read < count && more !== 0; read += more) {
+    more = readSync(descriptor, bytes, read, count - read, position + read);
+  }
+  return bytes.subarray(0, read);
+}
+
+function tensorAt(file: Tensor, dataStart: number, { dtype, shape, begin, end }: Entry): Tensor {
+  if (begin === end) return F.empty(shape, dtype);
+  const bytes = file.narrow(0, dataStart + begin, end - begin);
+  // A mapping begins on a page, so the offset alone decides.
+  const isAligned = (dataStart + begin) % dtypeBytes(dtype) === 0;
+  return (isAligned ? bytes : bytes.clone()).bitcast(dtype).view(shape);
+}

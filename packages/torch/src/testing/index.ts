@@ -1,0 +1,4 @@
+export { expectClose, type Tolerance } from "./close.js";
+export { type Family, families } from "./families.js";
+export { type Golden, goldenFamily } from "./golden.js";
+export { type GoldenFile, goldenFiles, goldenRoots } from "./golden-files.js";
