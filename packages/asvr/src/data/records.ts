@@ -2,7 +2,7 @@ import { extname } from "node:path";
 import { z } from "zod";
 import { DataError } from "../errors.js";
 import { IMAGE_TAG } from "../language/conversation.js";
-import { arrayElements, type Element, lineElements } from "./elements.js";
+import { arrayElements, lineElements } from "./elements.js";
 import { type Fault, type FaultKind, requireWithinBudget } from "./faults.js";
 import { resolveImage } from "./paths.js";
 
@@ -13,10 +13,18 @@ export interface LlavaRecord {
   image?: string;
   /** Human and model by turns, the human first; `<image>` once, in a human turn, if there is a picture. */
   conversations: { from: "human" | "gpt"; value: string }[];
+  /** Text in the place of a picture: read and not learnt, and shared by its questions in packing. */
+  context?: string;
   /** What kind of question it is, for reports. */
   type?: string;
   /** What belongs together, such as the source of the record. */
   group?: string;
+}
+
+/** A text that is learnt whole. */
+export interface TextRecord {
+  id: string;
+  text: string;
 }
 
 export interface LoadRecordsOptions {
@@ -38,16 +46,44 @@ export async function loadRecords(
   file: string,
   { imagesFolder, maxBad = 0, duplicateIds = "fault" }: LoadRecordsOptions = {},
 ): Promise<{ records: LlavaRecord[]; faults: Fault[] }> {
-  const records: LlavaRecord[] = [];
-  const faults: Fault[] = [];
   const seen = new Map<string, number>(); // id -> how often
+  return readRecords(file, maxBad, (value) => {
+    const record = parseRecord(value);
+    checkConversations(record);
+    if (record.image !== undefined) checkImagePath(record.image, imagesFolder);
+    return checkId(record, seen, duplicateIds);
+  });
+}
+
+/**
+ * Reads a file for a language model alone: texts, and conversations without pictures, in any order.
+ * @throws DataError as `loadRecords`
+ */
+export async function loadTextRecords(
+  file: string,
+  { maxBad = 0 }: { maxBad?: number } = {},
+): Promise<{ records: (TextRecord | LlavaRecord)[]; faults: Fault[] }> {
+  const seen = new Map<string, number>();
+  return readRecords(file, maxBad, (value): TextRecord | LlavaRecord => {
+    if (isText(value)) return checkId(parse(textSchema, value), seen, "fault");
+    const record = parseRecord(value);
+    checkConversations(record);
+    if (record.image === undefined) return checkId(record, seen, "fault");
+    throw new RecordFault("wrong-shape", "image", "it has a picture; read it with loadRecords.");
+  });
+}
+
+async function readRecords<T>(
+  file: string,
+  maxBad: number,
+  check: (value: unknown) => T,
+): Promise<{ records: T[]; faults: Fault[] }> {
+  const records: T[] = [];
+  const faults: Fault[] = [];
   const elements = extname(file) === ".jsonl" ? lineElements(file) : arrayElements(file);
   for await (const element of elements) {
     try {
-      const record = parseRecord(element);
-      checkConversations(record);
-      if (record.image !== undefined) checkImagePath(record.image, imagesFolder);
-      records.push(checkId(record, seen, duplicateIds));
+      records.push(check(parseJson(decodeUtf8(element.bytes))));
     } catch (error) {
       if (!(error instanceof RecordFault)) throw error;
       const { field, kind, message } = error;
@@ -69,22 +105,31 @@ class RecordFault extends Error {
   }
 }
 
+const id = z.union([z.string().min(1), z.number().transform(String)]); // some mixtures have numbers
+const textSchema = z.object({ id, text: z.string().min(1) });
 const schema = z.object({
-  id: z.union([z.string().min(1), z.number().transform(String)]), // some mixtures have numbers
+  id,
   image: z.string().nullish(),
+  context: z.string().min(1).nullish(),
   conversations: z.array(z.object({ from: z.string(), value: z.string() })).min(1),
   type: z.string().nullish(),
   group: z.string().nullish(),
 });
 
-function parseRecord({ bytes }: Element): LlavaRecord {
-  const parsed = schema.safeParse(parseJson(decodeUtf8(bytes)));
-  if (!parsed.success) {
-    const issue = parsed.error.issues[0]!;
-    throw new RecordFault("wrong-shape", fieldName(issue.path), `${issue.message}.`);
-  }
-  const { id, image, type, group } = parsed.data;
-  const conversations = parsed.data.conversations.map(({ from, value }, turn) => {
+function isText(value: unknown): boolean {
+  return typeof value === "object" && value !== null && "text" in value;
+}
+
+function parse<T>(shape: z.ZodType<T>, value: unknown): T {
+  const parsed = shape.safeParse(value);
+  if (parsed.success) return parsed.data;
+  const issue = parsed.error.issues[0]!;
+  throw new RecordFault("wrong-shape", fieldName(issue.path), `${issue.message}.`);
+}
+
+function parseRecord(value: unknown): LlavaRecord {
+  const { id, image, context, type, group, conversations: turns } = parse(schema, value);
+  const conversations = turns.map(({ from, value }, turn) => {
     if (from === "human" || from === "gpt") return { from, value } as const;
     const message = `the role is ${JSON.stringify(from)}; it must be "human" or "gpt".`;
     throw new RecordFault("unknown-role", `conversations[${turn}].from`, message);
@@ -93,6 +138,7 @@ function parseRecord({ bytes }: Element): LlavaRecord {
     id,
     ...(image != null && { image }),
     conversations,
+    ...(context != null && { context }),
     ...(type != null && { type }),
     ...(group != null && { group }),
   };
@@ -162,7 +208,7 @@ function checkImagePath(image: string, imagesFolder: string | undefined): void {
   }
 }
 
-function checkId(record: LlavaRecord, seen: Map<string, number>, duplicates: "fault" | "number"): LlavaRecord {
+function checkId<T extends { id: string }>(record: T, seen: Map<string, number>, duplicates: "fault" | "number"): T {
   const count = (seen.get(record.id) ?? 0) + 1;
   seen.set(record.id, count);
   if (count === 1) return record;

@@ -5,6 +5,7 @@ import { afterAll, describe, expect, test } from "vitest";
 import { ConfigError, type DataError } from "../errors.js";
 import { micro, plain, v1 } from "../language/conversation.js";
 import { TextTokenizer } from "../language/tokenizer.js";
+import { packSamples } from "./packing.js";
 import type { LlavaRecord } from "./records.js";
 import {
   buildSample,
@@ -104,6 +105,26 @@ test("pictures of a folder are named by their real path", () => {
   const outside = { ...record, image: "../cat.png" };
   expect(faultOf(() => buildSample(outside, { ...options, imageRef: imagesIn(folder) }))).toBe("path-escape");
   expect(() => buildSample(record, { ...options, imageRef: undefined })).toThrow(ConfigError);
+});
+
+test("a text and the questions about it share it in packing; it is learnt once", () => {
+  const about = (id: string, question: string, answer: string): LlavaRecord => ({
+    id,
+    context: "two cats",
+    conversations: [
+      { from: "human", value: question },
+      { from: "gpt", value: answer },
+    ],
+  });
+  const records = [{ id: "t", text: "two cats" }, about("a", "How many?", "2"), about("b", "Of what?", "cats")];
+  const { samples } = buildSamples(records, { ...options, file: "text.json" });
+  const batch = packSamples(samples, { capacity: 200, imageTokens: 9, sharePrefix: true });
+  const prefix = [1, ...tokenizer.encode("two cats")];
+  expect([...batch.segments].filter((segment) => segment === 0)).toHaveLength(prefix.length);
+  expect([...batch.inputIds.subarray(0, prefix.length + 1)]).toEqual([...prefix, tokenizer.eosId]);
+  expect(tokenizer.decode(batch.targets.ids)).toBe("two cats</s> 2</s> cats</s>");
+  const text = { id: "t", text: "two cats" };
+  expect(faultOf(() => buildSamples([text], { ...options, maxLength: 3, file: "text.json" }))).toBe("too-long");
 });
 
 describe("many records", () => {

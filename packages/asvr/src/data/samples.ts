@@ -9,7 +9,7 @@ import {
 import type { TextTokenizer } from "../language/tokenizer.js";
 import { type Fault, type FaultKind, faultError, requireWithinBudget } from "./faults.js";
 import { resolveImage } from "./paths.js";
-import type { LlavaRecord } from "./records.js";
+import type { LlavaRecord, TextRecord } from "./records.js";
 
 export { IGNORE_INDEX, IMAGE_TOKEN_INDEX };
 
@@ -60,11 +60,11 @@ export function imagesIn(folder: string): (image: string) => ImageRef {
  */
 export function buildSample(record: LlavaRecord, options: SampleOptions): { sample: Sample; isCut: boolean } {
   const { tokenizer, template, imageTokens, maxLength, whenTooLong = "fault" } = options;
-  const { id, type, group } = record;
+  const { id, context, type, group } = record;
   const refuse = (kind: FaultKind, message: string) =>
     faultError({ file: id, index: -1, field: "conversations", kind, message });
   const image = findImage(record, options);
-  const { inputIds, labels } = encodeSpans(tokenizer, renderConversation(template, record.conversations));
+  const { inputIds, labels } = encodeSpans(tokenizer, renderConversation(template, record.conversations, context));
   const tags = inputIds.filter((token) => token === IMAGE_TOKEN_INDEX).length;
   if (!image && tags > 0) throw refuse("image-token-without-image", "there is an <image> tag, but no picture.");
   if (image && tags === 0) throw refuse("image-token-missing", "there is a picture, but no <image> tag.");
@@ -87,6 +87,7 @@ export function buildSample(record: LlavaRecord, options: SampleOptions): { samp
     ...(image && { image }),
     inputIds: Int32Array.from(inputIds.slice(0, kept)),
     labels: Int32Array.from(labels.slice(0, kept)),
+    ...(context !== undefined && { prefixLength: Math.min(kept, countContext(tokenizer, context)) }),
     ...(type !== undefined && { type }),
     ...(group !== undefined && { group }),
   };
@@ -98,13 +99,31 @@ export function buildSample(record: LlavaRecord, options: SampleOptions): { samp
 }
 
 /**
+ * A text that is learnt whole, to its eos. It shares the text itself with the questions that have it as their context.
+ * @throws DataError too-long when it does not fit
+ */
+export function buildTextSample(
+  { id, text }: TextRecord,
+  { tokenizer, maxLength }: Pick<SampleOptions, "tokenizer" | "maxLength">,
+): Sample {
+  const ids = [...tokenizer.startIds, ...tokenizer.encodePieces([text]).flat(), tokenizer.eosId];
+  if (ids.length > maxLength) {
+    const message = `${ids.length} tokens are over ${maxLength}. Raise maxLength or divide the text.`;
+    throw faultError({ file: id, index: -1, field: "text", kind: "too-long", message });
+  }
+  const inputIds = Int32Array.from(ids);
+  const labels = inputIds.map((token, entry) => (entry < tokenizer.startIds.length ? IGNORE_INDEX : token));
+  return { id, inputIds, labels, prefixLength: ids.length - 1 };
+}
+
+/**
  * Samples of records, in order.
  * @param options.file where the records come from, for the faults; their `index` counts in `records`
  * @returns the samples, a fault for every record without one, and the ids of samples that lost their end
  * @throws DataError when more than `maxBad` records are faulty
  */
 export function buildSamples(
-  records: readonly LlavaRecord[],
+  records: readonly (LlavaRecord | TextRecord)[],
   { file, maxBad = 0, ...options }: SampleOptions & { file: string; maxBad?: number },
 ): { samples: Sample[]; faults: Fault[]; cut: string[] } {
   const samples: Sample[] = [];
@@ -112,7 +131,9 @@ export function buildSamples(
   const cut: string[] = [];
   for (const [index, record] of records.entries()) {
     try {
-      const { sample, isCut } = buildSample(record, options);
+      const isText = "text" in record;
+      const built = isText ? { sample: buildTextSample(record, options), isCut: false } : buildSample(record, options);
+      const { sample, isCut } = built;
       samples.push(sample);
       if (isCut) cut.push(sample.id);
     } catch (error) {
@@ -124,6 +145,11 @@ export function buildSamples(
   }
   requireWithinBudget(faults, records.length, maxBad, `records of ${file}`);
   return { samples, faults, cut };
+}
+
+/** Entries up to the end of the context. */
+function countContext(tokenizer: TextTokenizer, context: string): number {
+  return tokenizer.startIds.length + tokenizer.encodePieces([context]).flat().length;
 }
 
 function findImage({ id, image }: LlavaRecord, { imageRef }: SampleOptions): ImageRef | undefined {

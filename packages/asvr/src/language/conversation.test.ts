@@ -74,7 +74,7 @@ describe.each(Object.keys(tokenizers) as Legacy[])("goldens, %s", (legacy) => {
 
 /** The prompt as one text. */
 function promptOf(spans: readonly Span[]): string {
-  return spans.map((span) => (span.kind === "text" ? span.text : IMAGE_TAG)).join("");
+  return spans.map((span) => (span.kind === "image" ? IMAGE_TAG : span.text)).join("");
 }
 
 /** [start, end) of the supervised text, in code points. */
@@ -108,6 +108,23 @@ test("micro puts the picture first, so that questions share it", () => {
   expect(promptOf(spans)).toBe("<image>USER: How many? ASSISTANT: Two.</s>USER: Of what? ASSISTANT: Cats.</s>");
   const { inputIds } = encodeSpans(tokenizers.legacy_false, spans);
   expect(inputIds.slice(0, 2)).toEqual([1, IMAGE_TOKEN_INDEX]);
+});
+
+test("a context stands in the place of a picture, a text of its own", () => {
+  const messages: Message[] = [
+    { from: "human", value: "How many?" },
+    { from: "gpt", value: "Two." },
+  ];
+  const tokenizer = tokenizers.legacy_false;
+  const { inputIds, labels } = encodeSpans(tokenizer, renderConversation(micro, messages, "two cats"));
+  const pictured = encodeSpans(
+    tokenizer,
+    renderConversation(micro, [{ from: "human", value: "<image>\nHow many?" }, messages[1]!]),
+  );
+  const context = tokenizer.encode("two cats");
+  expect(inputIds).toEqual([...tokenizer.startIds, ...context, ...pictured.inputIds.slice(2)]);
+  expect(labels.slice(1 + context.length)).toEqual(pictured.labels.slice(2));
+  expect(labels.slice(0, 1 + context.length).every((label) => label === IGNORE_INDEX)).toBe(true);
 });
 
 const words = fc

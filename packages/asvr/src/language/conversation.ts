@@ -13,8 +13,14 @@ export interface Message {
   value: string;
 }
 
-/** A stretch of a prompt: text that the model learns to say (supervised) or only reads, or the picture. */
-export type Span = { kind: "text"; text: string; supervised: boolean } | { kind: "image" };
+/**
+ * A stretch of a prompt: text that the model learns to say (supervised) or only reads, the picture, or a context: text
+ * in the place of a picture, which like it begins and ends a text of its own.
+ */
+export type Span =
+  | { kind: "text"; text: string; supervised: boolean }
+  | { kind: "image" }
+  | { kind: "context"; text: string };
 
 /** How messages become a prompt. Another template is another value of this type. */
 export interface ConversationTemplate {
@@ -58,15 +64,19 @@ export const micro: ConversationTemplate = { ...v1, name: "micro", system: "", i
 export const templates = { plain, v1, micro } as const satisfies { [name: string]: ConversationTemplate };
 
 /**
- * The spans of a conversation. Messages that end with a question give the prompt for its answer. As in LLaVA, a first
+ * The spans of a conversation, after its context if there is one. Messages that end with a question give the prompt for its answer. As in LLaVA, a first
  * message from the model is dropped, and an empty answer leaves its question open.
  * @throws DataError when the turns do not alternate, or there are more than the template takes
  */
-export function renderConversation(template: ConversationTemplate, messages: readonly Message[]): Span[] {
+export function renderConversation(
+  template: ConversationTemplate,
+  messages: readonly Message[],
+  context?: string,
+): Span[] {
   const turns = messages[0]?.from === "gpt" ? messages.slice(1) : messages;
   requireAlternation(template, turns);
   const hasImage = turns.some(({ value }) => value.includes(IMAGE_TAG));
-  const spans: Span[] = [];
+  const spans: Span[] = context === undefined ? [] : [{ kind: "context", text: context }];
   if (hasImage && template.image === "first") spans.push({ kind: "image" });
   addText(spans, template.system, false);
   for (const { from, value } of turns) {
@@ -105,8 +115,9 @@ export function encodeSpans(
       continue;
     }
     endChunk();
-    inputIds.push(IMAGE_TOKEN_INDEX);
-    labels.push(IGNORE_INDEX);
+    const ids = span.kind === "image" ? [IMAGE_TOKEN_INDEX] : tokenizer.encodePieces([span.text]).flat();
+    inputIds.push(...ids);
+    labels.push(...ids.map(() => IGNORE_INDEX));
   }
   endChunk();
   return { inputIds, labels };
