@@ -45,7 +45,7 @@ export interface TableRow {
   scores: Record<string, number>;
   groups: Record<string, number>;
   mean: number;
-  /** The same mean on test-novel; absent when that was not evaluated. */
+  /** Mean over the types of test-novel (`novelTypes`); absent when that was not evaluated. */
   novel?: number;
   interval: Interval;
   intervalKind: IntervalKind;
@@ -67,8 +67,13 @@ export interface Tables {
   table: string;
   scale: string;
   rows: TableRow[];
-  /** `majority`: what always giving the most frequent answer scores; absent without the data's manifest. */
-  types: Record<string, { group: string; majority?: number }>;
+  /**
+   * `majority`: what always giving the type's most frequent answer scores; `blind`: what reading the question without
+   * the picture scores. Absent when the data's manifest does not say.
+   */
+  types: Record<string, { group: string; majority?: number; blind?: number }>;
+  /** The question types of test-novel: a subset, since not every type asks about a drawing. */
+  novelTypes: string[];
   paper: PaperTableRow[];
   comparisons: Comparison[];
   command: string;
@@ -140,10 +145,12 @@ export function tabulate(study: Study, manifest: WorldManifest | undefined, runs
     rows,
     types: Object.fromEntries(
       [...groups].map(([type, group]) => {
-        const majority = manifest?.types[type]?.majority;
-        return [type, { group, ...(majority !== undefined && { majority: percent(majority) }) }];
+        const { majorityShare, blindShare } = manifest?.questionTypes[type] ?? {};
+        const majority = majorityShare !== undefined && { majority: percent(majorityShare) };
+        return [type, { group, ...majority, ...(blindShare !== undefined && { blind: percent(blindShare) }) }];
       }),
     ),
+    novelTypes: novel.types,
     paper: study.rows.flatMap((row) => paperTableRow(row.id) ?? []),
     comparisons,
     command: study.command,
@@ -178,7 +185,7 @@ class SplitScores {
     }
     // The longest list of answers defines the test set; a run cut off in its evaluation is left out by name.
     const questions = answered.reduce((best, one) => (one.answers.length > best.answers.length ? one : best)).answers;
-    this.grid = new QuestionGrid(questions, Object.keys(manifest?.types ?? {}));
+    this.grid = new QuestionGrid(questions, Object.keys(manifest?.questionTypes ?? {}));
     for (const { row, seed, answers } of answered) {
       const mismatch = this.grid.mismatch(answers);
       if (mismatch) missing.push(`${row}, seed ${seed}, ${split}: ${mismatch}, so this run is left out`);
@@ -188,6 +195,10 @@ class SplitScores {
       const absent = row.seeds.filter((seed) => !seeds.some((run) => run.seed === seed && run.predictions[split]));
       if (absent.length > 0) missing.push(`${row.id}, ${split}: no predictions of seed ${absent.join(", ")}`);
     }
+  }
+
+  get types(): string[] {
+    return [...(this.grid?.types ?? [])];
   }
 
   summary(
@@ -262,7 +273,7 @@ function pairsToCompare({ rows }: Study): [row: string, against: string][] {
 
 /** Type -> group: the manifest's where it knows the type, else the predictions' own. */
 function groupsOf(runs: readonly RowRuns[], manifest: WorldManifest | undefined): Map<string, string> {
-  const groups = new Map(Object.entries(manifest?.types ?? {}).map(([type, { group }]) => [type, group]));
+  const groups = new Map(Object.entries(manifest?.questionTypes ?? {}).map(([type, { group }]) => [type, group]));
   const predictions = runs.flatMap(({ seeds }) => seeds.flatMap((seed) => Object.values(seed.predictions)));
   for (const answers of predictions) {
     for (const { type, group } of answers ?? []) if (!groups.has(type)) groups.set(type, group);
@@ -304,5 +315,5 @@ function percent(value: number): number {
 }
 
 function rounded(value: number): number {
-  return Math.round(value * 1e4) / 1e4;
+  return Math.round(value * 1e4) / 1e4 + 0; // + 0 turns -0, which JSON does not know, into 0
 }

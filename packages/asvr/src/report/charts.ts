@@ -24,8 +24,9 @@ export interface ChartOptions {
   yLabel: string;
   /** Alternative text: what is drawn, and how it ends. */
   label: string;
+  /** Values are shares, shown times 100. */
   percent?: boolean;
-  /** A dotted horizontal line, for instance chance. */
+  /** A dotted horizontal line, in the unit of the values: for instance chance. */
   reference?: number;
 }
 
@@ -37,8 +38,9 @@ export function lineChart({ lines, yLabel, label, percent, reference }: ChartOpt
     height: 260,
     marginLeft: 44,
     marginTop: 28,
+    marginBottom: 44,
     style: { fontSize: "12px", background: "none" },
-    x: { label: "step", ticks: 5, nice: true, tickFormat: ",d" },
+    x: { label: "step", labelOffset: 38, ticks: 5, nice: true, tickFormat: ",d" },
     y: { label: yLabel, labelArrow: "none", grid: true, ticks: 5, ...(percent && { percent: true, zero: true }) },
     marks: [
       ...(reference === undefined ? [] : [Plot.ruleY([reference], { stroke: "currentColor", strokeDasharray: "1 4" })]),

@@ -32,14 +32,14 @@ export interface FixtureOptions {
   question?: string;
 }
 
-const types: Record<string, { group: string; majority: number }> = {
-  ocr: { group: "ocr", majority: 0.31 },
-  what: { group: "general", majority: 0.03 },
-  bg: { group: "general", majority: 0.13 },
-  kind: { group: "knowledge", majority: 0.18 },
-  color: { group: "visual-centric", majority: 0.19 },
-  count: { group: "visual-centric", majority: 0.42 },
-  presence: { group: "hallucination", majority: 0.52 },
+const questionTypes: WorldManifest["questionTypes"] = {
+  digit: { group: "ocr", majorityShare: 0.13, blindShare: 0.13 },
+  object: { group: "general", majorityShare: 0.03, blindShare: 0.03 },
+  background: { group: "general", majorityShare: 0.2, blindShare: 0.2 },
+  kind: { group: "knowledge", majorityShare: 0.18, blindShare: 0.18 },
+  color: { group: "visual-centric", majorityShare: 0.19, blindShare: 0.2 },
+  count: { group: "visual-centric", majorityShare: 0.42, blindShare: 0.43 },
+  presence: { group: "hallucination", majorityShare: 0.52, blindShare: 0.55 },
 };
 
 export const standardRows: FixtureRow[] = [
@@ -112,28 +112,29 @@ function studyOf(rows: StudyRow[], seeds: number[]): Study {
 }
 
 const manifest: WorldManifest = {
-  what: "The drawings, photographs and handwritten digits are real; the program composes the scenes, questions and answers.",
-  types,
+  provenance:
+    "The drawings, photographs and handwritten digits are real; the program composes the scenes, questions and answers.",
+  questionTypes,
   licences: [
     {
       package: "@iconify-json/noto",
       version: "1.2.9",
       licence: "Apache-2.0",
-      use: "drawings",
+      usedFor: "drawings",
       attribution: "Google Noto Emoji",
     },
     {
       package: "@iconify-json/twemoji",
       version: "1.2.5",
       licence: "CC-BY-4.0",
-      use: "drawings",
+      usedFor: "drawings",
       attribution: "Twemoji, by Twitter and contributors",
     },
     {
       package: "mnist",
       version: "1.1.0",
       licence: "MIT",
-      use: "handwritten digits",
+      usedFor: "handwritten digits",
       attribution: "LeCun, Cortes and Burges",
     },
   ],
@@ -189,20 +190,22 @@ function metricsOf(random: Random, visual: boolean): MetricsLine[] {
 
 function predictionsOf(random: Random, split: Split, images: number, skill: number, question?: string): Prediction[] {
   return Array.from({ length: images }, (_, image) =>
-    Object.entries(types).map(([type, { group }]): Prediction => {
-      const correct = random.uniform() < skill + 0.1 * Math.sin(type.length + image);
-      const answer = type === "color" ? "blue" : "dog";
-      return {
-        id: `${split}-${image}-${type}`,
-        image: pictureName(image),
-        type,
-        group,
-        question: question ?? `${type} at top-left ?`,
-        answer,
-        prediction: correct ? answer : "cat",
-        correct,
-      };
-    }),
+    Object.entries(questionTypes)
+      .filter(([type]) => split === "test-seen" || (type !== "digit" && type !== "background"))
+      .map(([type, { group }]): Prediction => {
+        const correct = random.uniform() < skill + 0.1 * Math.sin(type.length + image);
+        const answer = type === "color" ? "blue" : "dog";
+        return {
+          id: `${split}-${image}-${type}`,
+          image: pictureName(image),
+          type,
+          group,
+          question: question ?? `${type} at top-left ?`,
+          answer,
+          prediction: correct ? answer : "cat",
+          correct,
+        };
+      }),
   ).flat();
 }
 

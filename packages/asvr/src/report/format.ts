@@ -2,6 +2,13 @@
 import type { Interval } from "../evaluation/statistics.js";
 
 const minus = "\u2212";
+/** A space at which no line breaks. */
+const joined = "\u00a0";
+
+/** A p value for a table cell: "0.004", "< 0.001". */
+export function bareProbability(p: number): string {
+  return p < 0.001 ? `<${joined}0.001` : p.toFixed(3);
+}
 
 /** A percentage or a number of points with one decimal: "53.7", "−0.3". */
 export function points(value: number): string {
@@ -16,12 +23,12 @@ export function signedPoints(value: number): string {
 }
 
 export function interval([low, high]: Interval): string {
-  return `[${points(low)}, ${points(high)}]`;
+  return `[${points(low)},${joined}${points(high)}]`;
 }
 
 /** "p = 0.004", "p < 0.001". */
 export function probability(p: number): string {
-  return p < 0.001 ? "p < 0.001" : `p = ${p.toFixed(3)}`;
+  return (p < 0.001 ? "p < 0.001" : `p = ${p.toFixed(3)}`).replaceAll(" ", joined);
 }
 
 /** "1,120". */

@@ -51,7 +51,7 @@ function accuracyChart(report: Report, row: ReportRow): Markup | undefined {
   const { color } = rowStyle(report, row.row.id);
   const lines: Line[] = Array.from({ length: depth }, (_, index) => ({
     color,
-    opacity: depth > 1 ? 1 - (0.7 * index) / (depth - 1) : 1,
+    opacity: depth > 1 ? 1 - (0.55 * index) / (depth - 1) : 1,
     points: average(runs, (line) => line.codeAccuracy?.[index]),
   })).filter((line) => line.points.length > 0);
   if (lines.length === 0) return undefined;
@@ -61,7 +61,7 @@ function accuracyChart(report: Report, row: ReportRow): Markup | undefined {
     lines,
     yLabel: "right, %",
     percent: true,
-    reference: codes && 100 / codes.codebookSize,
+    reference: codes && 1 / codes.codebookSize,
     label: `Code accuracy of ${row.row.title}, at the end: ${ends.join(", ")}`,
   });
   return html`<figure class="card"><figcaption>${row.row.title}</figcaption>${chart}<ul class="legend">${ends.map(
@@ -86,7 +86,7 @@ export function samples(report: Report): Markup {
     }) => html`<div class="card sample">${picture(report, image, `Test picture of the question: ${question}`)}
 <div><p><b>${question}</b> <small>${type}</small></p><p>Answer: ${answer}</p><ul>${answers.map(
       ({ row, prediction, correct }) =>
-        html`<li><span class="${correct ? "right" : "wrong"}"><span aria-hidden="true">${correct ? "✓" : "✗"}</span> ${prediction}</span> <span class="who">${rowTitle(report, row)}${correct ? "" : html`<span class="muted">, wrong</span>`}</span></li>`,
+        html`<li><span class="who">${rowTitle(report, row)}</span><span class="${correct ? "right" : "wrong"}">${prediction} <span role="img" aria-label="${correct ? "right" : "wrong"}">${correct ? "✓" : "✗"}</span></span></li>`,
     )}</ul></div></div>`,
   );
   return html`<p>Taken by position in the test set, not by result; each row answers with its first seed.</p><div class="samples">${cards}</div>`;
@@ -146,11 +146,11 @@ ${
 
 export function licences(report: Report): Markup {
   if (!report.manifest) return html`<p class="muted">No data/manifest.json in this run folder.</p>`;
-  return html`<p>${report.manifest.what}</p>${scroll(
+  return html`<p>${report.manifest.provenance}</p>${scroll(
     "Licences",
     html`<table><thead><tr><th scope="col">Package</th><th scope="col" class="text">Licence</th><th scope="col" class="text">Used for</th><th scope="col" class="text">Attribution</th></tr></thead><tbody>${report.manifest.licences.map(
       (one) =>
-        html`<tr><th scope="row">${one.package} <small>${one.version}</small></th><td class="text">${one.licence}</td><td class="wrap">${one.use}</td><td class="wrap">${one.attribution}</td></tr>`,
+        html`<tr><th scope="row">${one.package} <small>${one.version}</small></th><td class="text">${one.licence}</td><td class="wrap">${one.usedFor}</td><td class="wrap">${one.attribution}</td></tr>`,
     )}</tbody></table>`,
   )}`;
 }

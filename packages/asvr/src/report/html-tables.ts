@@ -2,7 +2,7 @@
 import type { Interval } from "../evaluation/statistics.js";
 import { baselineId, type TableRow } from "../evaluation/table.js";
 import { paperGroups } from "../recipes/paper-table1.js";
-import { duration, interval, points, probability, signedPoints, whole } from "./format.js";
+import { bareProbability, duration, interval, points, signedPoints, whole } from "./format.js";
 import { type Content, html, type Markup } from "./markup.js";
 import type { Report } from "./report.js";
 import { groupsInOrder, rowDetail, rowStyle, rowTitle } from "./rows.js";
@@ -18,27 +18,27 @@ export function resultTable(report: Report): Markup {
     const { color } = rowStyle(report, row.id);
     const printed = paper.find((one) => one.id === row.id);
     const { difference } = row;
-    return html`<tr>${rowHeader(report, row)}
+    return html`<tr>${rowHeader(report, row, true)}
 <td><b>${points(row.mean)}</b> <small>${interval(row.interval)}</small>${bar(means, row.interval, row.mean, color)}</td>
 <td>${
       difference
         ? html`<b>${signedPoints(difference.mean)}</b> <small>${interval(difference.interval)}</small>${bar(differences, difference.interval, difference.mean, color)}`
         : html`<span class="muted">${row.id === baselineId ? "baseline" : none}</span>`
     }</td>
-<td>${difference ? probability(difference.p).replace("p = ", "").replace("p ", "") : none}</td>
+<td>${difference ? bareProbability(difference.p) : none}</td>
 <td>${row.novel === undefined ? none : points(row.novel)}</td>
-<td>${whole(row.steps)}</td><td>${row.seconds === undefined ? none : duration(row.seconds)}</td><td>${row.seeds.length}</td>
+<td>${whole(row.steps)}</td><td>${row.seconds === undefined ? none : duration(row.seconds)}</td>
 <td class="edge">${printed ? points(printed.mean) : none}</td><td>${printed?.difference ? signedPoints(printed.difference.mean) : none}</td></tr>`;
   });
   const kinds = [...new Set(rows.map((row) => row.intervalKind))];
   return html`${scroll(
     "Result, row by row",
     html`<table><thead>
-<tr><td></td><th class="span" scope="colgroup" colspan="7">This run, micro world, percent</th><th class="span edge" scope="colgroup" colspan="2">Paper, 7B</th></tr>
-<tr><th scope="col">Row</th><th scope="col">Mean of types</th><th scope="col">Minus baseline</th><th scope="col">p</th><th scope="col">Novel</th><th scope="col">Steps</th><th scope="col">Training</th><th scope="col">Seeds</th><th scope="col" class="edge">Average</th><th scope="col">Minus LLaVA</th></tr>
+<tr><td></td><th class="span" scope="colgroup" colspan="6">This run, micro world, percent</th><th class="span edge" scope="colgroup" colspan="2">Paper, 7B</th></tr>
+<tr><th scope="col">Row</th><th scope="col">Mean of types</th><th scope="col">Minus baseline</th><th scope="col">p</th><th scope="col">Novel</th><th scope="col">Steps</th><th scope="col">Training</th><th scope="col" class="edge">Average</th><th scope="col">Minus LLaVA</th></tr>
 </thead><tbody>${body}</tbody></table>`,
   )}
-<p class="muted"><small>Mean: plain mean over question types on test pictures. Brackets and bars: 95% interval (${kinds.join("; ")}). Novel: the same mean on drawings from a source kept out of training. The paper's columns are from another data set and model: compare the signs, not the sizes.</small></p>`;
+<p class="note">Mean: plain mean over question types on test pictures. Brackets and bars: 95% interval (${kinds.join("; ")}). Novel: mean on drawings from a source kept out of training, over the types that ask about drawings. The paper's columns are from another data set and model: compare the signs, not the sizes.</p>`;
 }
 
 /** The five groups of Table 1, ours beside the paper's. */
@@ -60,7 +60,7 @@ export function groupTable(report: Report): Markup {
   });
   return scroll(
     "Groups of question types beside the paper's groups of benchmarks",
-    html`<table><thead>
+    html`<table class="dense"><thead>
 <tr><td></td><th class="span edge" scope="colgroup" colspan="${groups.length + 1}">This run, micro world</th><th class="span edge" scope="colgroup" colspan="${paperNames.length + 1}">Paper, Table 1, 7B</th></tr>
 <tr><th scope="col">Row</th>${heads(groups.map(({ name }) => name))}<th scope="col">Mean</th>${heads(paperNames)}<th scope="col">Avg.</th></tr>
 </thead><tbody>${body}</tbody></table>`,
@@ -70,13 +70,13 @@ export function groupTable(report: Report): Markup {
 /** Every question type, with what always giving the most frequent answer would score. */
 export function typeTable(report: Report): Markup {
   const { rows, types } = report.tables;
-  const body = Object.entries(types).map(([type, { group, majority }]) => {
+  const body = Object.entries(types).map(([type, { group, majority, blind }]) => {
     const cells = rows.map((row) => html`<td>${row.scores[type] === undefined ? none : points(row.scores[type])}</td>`);
-    return html`<tr><th scope="row">${type} <small>${group}</small></th><td>${majority === undefined ? none : points(majority)}</td>${cells}</tr>`;
+    return html`<tr><th scope="row">${type} <small>${group}</small></th><td>${majority === undefined ? none : points(majority)}</td><td>${blind === undefined ? none : points(blind)}</td>${cells}</tr>`;
   });
   return scroll(
     "Scores by question type",
-    html`<table><thead><tr><th scope="col">Type</th><th scope="col">Most frequent<br>answer</th>${rows.map(
+    html`<table class="even"><thead><tr><th scope="col">Type</th><th scope="col">Most frequent answer</th><th scope="col">Without looking</th>${rows.map(
       (row) => html`<th scope="col">${rowTitle(report, row.id)}</th>`,
     )}</tr></thead><tbody>${body}</tbody></table>`,
   );
@@ -87,8 +87,8 @@ export function scroll(label: string, content: Content): Markup {
   return html`<div class="scroll" role="region" aria-label="${label}" tabindex="0">${content}</div>`;
 }
 
-function rowHeader(report: Report, row: TableRow): Markup {
-  return html`<th scope="row">${rowTitle(report, row.id)}<small>${rowDetail(report, row.id)}</small></th>`;
+function rowHeader(report: Report, row: TableRow, seeds = false): Markup {
+  return html`<th scope="row">${rowTitle(report, row.id)}<small>${rowDetail(report, row.id)}</small>${seeds && html`<small>${row.seeds.length} ${row.seeds.length === 1 ? "seed" : "seeds"}</small>`}</th>`;
 }
 
 /** The range that a column's bars share, with a little air. */

@@ -1,5 +1,5 @@
 /** The report as Markdown: the tables and the reading, for a terminal, a pull request or a paper's appendix. */
-import { bytes, compact, duration, interval, points, probability, signedPoints, whole } from "./format.js";
+import { bareProbability, bytes, compact, duration, interval, points, signedPoints, whole } from "./format.js";
 import { day, heading, provenance, totalSeconds } from "./html.js";
 import type { Report } from "./report.js";
 import { groupsInOrder, rowDetail, rowTitle } from "./rows.js";
@@ -30,9 +30,9 @@ export function renderMarkdown(report: Report): string {
     cost(report),
     "## Data and licences",
     manifest
-      ? `${plain(manifest.what)}\n\n${table(
+      ? `${plain(manifest.provenance)}\n\n${table(
           ["Package", "Version", "Licence", "Used for", "Attribution"],
-          manifest.licences.map((one) => [one.package, one.version, one.licence, one.use, one.attribution]),
+          manifest.licences.map((one) => [one.package, one.version, one.licence, one.usedFor, one.attribution]),
           5,
         )}`
       : "No data/manifest.json in this run folder.",
@@ -67,7 +67,7 @@ function resultTable(report: Report): string {
         interval(row.interval),
         difference ? signedPoints(difference.mean) : none,
         difference ? interval(difference.interval) : none,
-        difference ? probability(difference.p).replace("p = ", "").replace("p ", "") : none,
+        difference ? bareProbability(difference.p) : none,
         row.novel === undefined ? none : points(row.novel),
         whole(row.steps),
         row.seconds === undefined ? none : duration(row.seconds),
@@ -102,10 +102,11 @@ function groupTables(report: Report): string {
 function typeTable(report: Report): string {
   const { rows, types } = report.tables;
   return table(
-    ["Type", "Most frequent answer", ...rows.map((row) => rowTitle(report, row.id))],
-    Object.entries(types).map(([type, { majority }]) => [
+    ["Type", "Most frequent answer", "Without looking", ...rows.map((row) => rowTitle(report, row.id))],
+    Object.entries(types).map(([type, { majority, blind }]) => [
       type,
       majority === undefined ? none : points(majority),
+      blind === undefined ? none : points(blind),
       ...rows.map((row) => (row.scores[type] === undefined ? none : points(row.scores[type]))),
     ]),
   );

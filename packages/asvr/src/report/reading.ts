@@ -2,6 +2,7 @@
  * The plain reading of a table: sentences computed from its numbers. A sentence claims a direction only where the 95%
  * interval of the difference lies on one side of zero; otherwise it says that the run does not separate the two.
  */
+import { mean } from "../evaluation/statistics.js";
 import { baselineId, type Comparison, seedsForT, type TableRow, type Tables } from "../evaluation/table.js";
 import { duration, interval, listing, points, probability, signedPoints, whole } from "./format.js";
 import type { Split, StudyRow } from "./run-folder.js";
@@ -79,10 +80,14 @@ class Reader {
     }
     const times =
       asvr.seconds && longer.seconds ? ` (${duration(longer.seconds)}; ASVR took ${duration(asvr.seconds)})` : "";
+    const ratio = asvr.seconds && longer.seconds && longer.seconds / asvr.seconds;
     const aheadAtEqualSteps = this.verdictOf("asvr", baselineId) === "above";
     return sentences(
       `A baseline given more steps, meant to take ASVR's time${times}, scores ${points(longer.mean)}%; ` +
         `ASVR minus it: ${numbers(comparison)}.`,
+      ratio !== undefined &&
+        Math.abs(ratio - 1) > 0.1 &&
+        `It took ${ratio.toFixed(2)} times ASVR's time, so the two are not quite equal in time.`,
       {
         above: "ASVR is ahead of this baseline too.",
         below: "Plain training for longer is ahead of ASVR.",
@@ -105,6 +110,7 @@ class Reader {
         below: "The interval lies below zero: appearance codes are ahead, against the paper.",
         open: "The interval contains zero: this run neither confirms nor refutes the paper's order (semantic ahead).",
       }[verdict(comparison)],
+      borderline(comparison),
       overBaseline &&
         `Appearance codes minus baseline: ${numbers(overBaseline)}; ${
           {
@@ -125,10 +131,11 @@ class Reader {
       `Trained to reconstruct the codes of another picture, the model scores ${points(control.mean)}%; ` +
         `ASVR minus this control: ${numbers(comparison)}.`,
       {
-        above: "The interval lies above zero: what the codes say matters, not just an extra loss.",
+        above: "The interval lies above zero: in this run what the codes say matters, not just an extra loss.",
         below: "The interval lies below zero: wrong codes did better than right ones.",
         open: "The interval contains zero: this run does not show that the content of the codes matters.",
       }[verdict(comparison)],
+      borderline(comparison),
       overBaseline && `Control minus baseline: ${numbers(overBaseline)}.`,
     );
   }
@@ -139,8 +146,8 @@ class Reader {
     const baseline = this.row(baselineId);
     if (asvr?.novel === undefined || baseline?.novel === undefined || !comparison) return "";
     return sentences(
-      `On drawings from a source kept out of training, ASVR scores ${points(asvr.novel)}% (${points(asvr.mean)}% on ` +
-        `familiar ones), the baseline ${points(baseline.novel)}% (${points(baseline.mean)}%); ` +
+      `On drawings from a source kept out of training, ASVR scores ${points(asvr.novel)}% (${this.familiar(asvr)}% on ` +
+        `familiar ones, same question types), the baseline ${points(baseline.novel)}% (${this.familiar(baseline)}%); ` +
         `ASVR minus baseline there: ${numbers(comparison)}.`,
       {
         above: "ASVR is ahead on unseen drawings too.",
@@ -152,18 +159,20 @@ class Reader {
   }
 
   guessing(): string {
-    const majority = Object.entries(this.tables.types).filter(([type, { majority }]) => {
-      return majority !== undefined && this.tables.rows.some((row) => type in row.scores);
+    const asked = Object.entries(this.tables.types).flatMap(([type, { majority, blind = majority }]) => {
+      const rows = this.tables.rows.filter((row) => type in row.scores);
+      return majority === undefined || rows.length === 0 ? [] : [{ type, majority, blind: blind!, rows }];
     });
-    if (majority.length === 0) return "";
-    const floor = majority.reduce((sum, [, type]) => sum + type.majority!, 0) / majority.length;
-    const idle = majority.filter(([type, { majority: share }]) => {
-      return this.tables.rows.every((row) => (row.scores[type] ?? 0) < share! + 2);
+    if (asked.length === 0) return "";
+    const knowsBlind = asked.some(({ majority, blind }) => blind !== majority);
+    const idle = asked.filter(({ type, majority, blind, rows }) => {
+      return rows.every((row) => row.scores[type]! < Math.max(majority, blind) + 2);
     });
     return sentences(
-      `Always giving the most frequent answer of each question type would score ${points(floor)}%.`,
+      `Always giving a question type's most frequent answer scores ${points(mean(asked.map((one) => one.majority)))}%` +
+        `${knowsBlind ? `, reading the question but never looking ${points(mean(asked.map((one) => one.blind)))}%` : ""}.`,
       idle.length > 0 &&
-        `No row is 2 points above that on ${listing(idle.map(([type]) => type))}: nothing to read from differences there.`,
+        `No row is 2 points above that on ${listing(idle.map(({ type }) => type))}: differences there say nothing about seeing.`,
     );
   }
 
@@ -184,6 +193,11 @@ class Reader {
           ? `every interval ${overSeeds}`
           : `with ${seedsForT} or more, an interval ${overSeeds} With fewer, it ${overImages}`;
     return `${seeds}: ${body} The p values are not corrected for the number of comparisons.`;
+  }
+
+  /** The row's mean on test-seen over the question types that test-novel has. */
+  private familiar(row: TableRow): string {
+    return points(mean(this.tables.novelTypes.flatMap((type) => row.scores[type] ?? [])));
   }
 
   private row(id: string | undefined): TableRow | undefined {

@@ -59,17 +59,26 @@ const study = z.object({
 });
 export interface Study extends z.infer<typeof study> {}
 
+/** What the report reads of the micro world's manifest (micro/manifest.ts writes it whole). */
 const worldManifest = z.object({
-  /** One or two sentences that say what is real in the data and what the program composed. */
-  what: z.string(),
-  /** Question type -> its group, and the share of questions that the most frequent answer gets right. */
-  types: z.record(z.string(), z.object({ group: z.string(), majority: share })),
+  /** What is real in the data and what the program composed. */
+  provenance: z.string(),
+  questionTypes: z.record(
+    z.string(),
+    z.object({
+      group: z.string(),
+      /** What a model scores that always gives the type's most frequent answer. */
+      majorityShare: share,
+      /** What a model scores that reads the question but never looks at the picture. */
+      blindShare: share.optional(),
+    }),
+  ),
   licences: z.array(
     z.object({
       package: z.string(),
       version: z.string(),
       licence: z.string(),
-      use: z.string(),
+      usedFor: z.string(),
       attribution: z.string(),
     }),
   ),

@@ -16,7 +16,7 @@ export const styleSheet = `
 * { box-sizing: border-box; }
 html { -webkit-text-size-adjust: 100%; }
 body { margin: 0; background: var(--paper); color: var(--ink); font: 16px/1.55 system-ui, -apple-system, "Segoe UI", Roboto, "Helvetica Neue", Arial, sans-serif; }
-main { max-width: 66rem; margin: 0 auto; padding: 3.5rem 1.25rem 5rem; }
+main { max-width: 70rem; margin: 0 auto; padding: 3.5rem 1.25rem 5rem; }
 h1, h2 { font-family: "Iowan Old Style", "Palatino Linotype", Palatino, Georgia, "Liberation Serif", serif; font-weight: 600; line-height: 1.2; text-wrap: balance; }
 h1 { font-size: clamp(1.8rem, 5vw, 2.5rem); margin: 0 0 .4rem; letter-spacing: -.01em; }
 h2 { font-size: 1.45rem; margin: 3.5rem 0 .5rem; }
@@ -33,16 +33,20 @@ code { font: .88em ui-monospace, SFMono-Regular, Menlo, Consolas, "Liberation Mo
 .scroll:focus-visible { outline: 2px solid var(--asvr); outline-offset: 3px; }
 table { border-collapse: collapse; width: 100%; font-variant-numeric: tabular-nums; font-size: .9rem; line-height: 1.35; }
 th, td { padding: .55rem .65rem; text-align: right; border-bottom: 1px solid var(--line); vertical-align: middle; white-space: nowrap; }
-thead th { font-weight: 600; font-size: .8rem; color: var(--muted); vertical-align: bottom; border-bottom: 1.5px solid var(--muted); }
+.note { font-size: .8rem; color: var(--muted); }
+thead > tr:last-child > td { border-bottom: 1.5px solid var(--muted); }
+thead th { white-space: normal; font-weight: 600; font-size: .8rem; color: var(--muted); vertical-align: bottom; border-bottom: 1.5px solid var(--muted); }
 thead th.span { text-align: center; border-bottom: 1px solid var(--line); color: var(--ink); }
 th:first-child, td:first-child, .text { text-align: left; }
 tbody th { font-weight: 600; white-space: normal; min-width: 9.5rem; }
 tbody th small { display: block; }
 tbody tr:last-child > * { border-bottom: 0; }
+.dense th, .dense td { padding-inline: .45rem; } .dense tbody th { min-width: 8rem; }
+.even th:not(:first-child) { width: 8rem; }
 .edge { border-left: 1px solid var(--line); }
 td.wrap { white-space: normal; text-align: left; min-width: 12rem; }
 td b { font-weight: 650; }
-.bar { display: block; width: 9rem; height: 14px; margin: .25rem 0 0 auto; overflow: visible; }
+.bar { display: block; width: 8.5rem; height: 14px; margin: .25rem 0 0 auto; overflow: visible; }
 .bar .axis { stroke: var(--line); stroke-width: 1; } .bar .zero { stroke: var(--muted); stroke-width: 1; stroke-dasharray: 2 2; }
 .bar .reach { stroke-width: 3; stroke-linecap: round; opacity: .45; }
 dl.findings { margin: 1rem 0; display: grid; grid-template-columns: 11rem 1fr; gap: .9rem 1.5rem; }
@@ -62,7 +66,7 @@ figcaption { font-weight: 600; font-size: .92rem; margin-bottom: .6rem; }
 .sample { display: grid; grid-template-columns: 6rem 1fr; gap: 1rem; align-items: start; font-size: .9rem; }
 .sample img, .none { width: 6rem; height: 6rem; border-radius: 5px; display: block; }
 .none { background: var(--faint); color: var(--muted); font-size: .75rem; display: grid; place-items: center; text-align: center; }
-.sample p { margin: 0 0 .35rem; } .sample ul { list-style: none; margin: 0; padding: 0; } .sample .who { color: var(--muted); }
+.sample p { margin: 0 0 .35rem; } .sample ul { list-style: none; margin: 0; padding: 0; } .sample li { display: flex; justify-content: space-between; gap: .75rem; line-height: 1.3; padding: .22rem 0; border-top: 1px solid var(--line); } .sample li > :last-child { white-space: nowrap; } .sample .who { color: var(--muted); }
 .pairs { display: flex; flex-wrap: wrap; gap: 1rem; margin: 1rem 0; } .pairs figure { margin: 0; display: flex; gap: 3px; }
 .pairs img, .pairs .none { width: 5.5rem; height: 5.5rem; border-radius: 4px; }
 .part { display: block; height: 8px; border-radius: 4px; background: var(--asvr); min-width: 2px; opacity: .8; }
