@@ -46,7 +46,7 @@ export function goldenFamily<Config = Record<string, unknown>, Sidecar = Record<
 }
 
 function read<Config, Sidecar>({ name, folder }: GoldenFile, skip: (why: string) => never): Golden<Config, Sidecar> {
-  const sidecar = JSON.parse(readFileSync(join(folder, `${name}.json`), "utf8")) as Sidecar & {
+  const sidecar = readSidecar(join(folder, `${name}.json`)) as Sidecar & {
     config: Config;
     tolerance: unknown;
   };
@@ -78,6 +78,11 @@ function read<Config, Sidecar>({ name, folder }: GoldenFile, skip: (why: string)
   };
 }
 
+/** Sidecars were written by Python, whose JSON may hold NaN and Infinity as numbers. */
+function readSidecar(file: string): unknown {
+  return JSON.parse(readFileSync(file, "utf8").replace(/([:[,]\s*)(?:NaN|-?Infinity)(?=\s*[,}\]])/g, "$1null"));
+}
+
 /** A sidecar has a tolerance for values and one for gradients, one for everything, or words. */
 function tolerances(value: unknown): Golden<unknown, unknown>["tolerance"] {
   const given = (typeof value === "object" ? value : null) as Partial<
@@ -85,4 +90,13 @@ function tolerances(value: unknown): Golden<unknown, unknown>["tolerance"] {
   > | null;
   const { rtol = 0, atol = 0 } = given ?? {};
   return { forward: given?.forward ?? { rtol, atol }, gradients: given?.gradients ?? { rtol, atol } };
+}
+
+/** Python's JSON may hold NaN and Infinity, which JSON does not have: they become null and Infinity. */
+export function parsePythonJson(text: string): unknown {
+  const strict = text.replace(
+    /("(?:[^"\\]|\\.)*")|NaN|Infinity/g,
+    (token, string) => string ?? (token === "NaN" ? "null" : "1e999"),
+  );
+  return JSON.parse(strict);
 }
