@@ -130,7 +130,11 @@ export function promptsOf({ rows, length, documents, segments }: PackedBatch): P
       const [document, segment] = [documents[at]!, segments[at]!];
       if (document < 0) break;
       const previous = prompts[prompts.length - 1];
-      if (previous?.row === row && previous.document === document && (previous.segment === segment || previous.segment === 0)) {
+      if (
+        previous?.row === row &&
+        previous.document === document &&
+        (previous.segment === segment || previous.segment === 0)
+      ) {
         Object.assign(previous, { segment, last: at });
       } else prompts.push({ row, document, segment, last: at });
     }

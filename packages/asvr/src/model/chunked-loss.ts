@@ -32,7 +32,13 @@ function wholeNll(x: Tensor, weight: Tensor, bias: Tensor | null, targets: Tenso
 }
 
 /** As `wholeNll`, `chunkRows` rows at a time. Exported for its test. */
-export function chunkedNll(x: Tensor, weight: Tensor, bias: Tensor | null, targets: Tensor, chunkRows: number): LinearNll {
+export function chunkedNll(
+  x: Tensor,
+  weight: Tensor,
+  bias: Tensor | null,
+  targets: Tensor,
+  chunkRows: number,
+): LinearNll {
   return tidy(() => {
     const inputs = [x, weight, ...(bias ? [bias] : [])].filter((input) => input.requiresGrad);
     const sums = inputs.map((input) => input.detach().zerosLike());

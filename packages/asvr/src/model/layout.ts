@@ -20,7 +20,8 @@ export interface BatchTensors {
 export function batchTensors(batch: PackedBatch, device: string): BatchTensors {
   return tidy(() => {
     const { rows, length } = batch;
-    const ids = (array: Int32Array, shape: readonly number[]) => tensor(array, { shape }).to({ dtype: "int64", device });
+    const ids = (array: Int32Array, shape: readonly number[]) =>
+      tensor(array, { shape }).to({ dtype: "int64", device });
     const grid = (array: Int32Array) => ids(array, [rows, length]);
     return {
       inputIds: grid(batch.inputIds),
@@ -46,7 +47,10 @@ export function visibilityMask(documents: Tensor, segments: Tensor): Tensor {
     const notLater = F.ones([length, length], "bool", device).tril();
     const itself = F.eye(length, "bool", device);
     const sameDocument = documents.unsqueeze(2).eq(documents.unsqueeze(1));
-    const open = segments.unsqueeze(1).eq(0).logicalOr(segments.unsqueeze(2).eq(segments.unsqueeze(1)));
+    const open = segments
+      .unsqueeze(1)
+      .eq(0)
+      .logicalOr(segments.unsqueeze(2).eq(segments.unsqueeze(1)));
     const real = documents.ge(0).unsqueeze(2);
     const visible = sameDocument.logicalAnd(open).logicalAnd(notLater).logicalAnd(real);
     return visible.logicalOr(itself).unsqueeze(1);
@@ -55,6 +59,8 @@ export function visibilityMask(documents: Tensor, segments: Tensor): Tensor {
 
 function imagePositions({ images, length }: PackedBatch): Int32Array {
   return Int32Array.from(
-    images.flatMap(({ row, start, length: tokens }) => Array.from({ length: tokens }, (_, i) => row * length + start + i)),
+    images.flatMap(({ row, start, length: tokens }) =>
+      Array.from({ length: tokens }, (_, i) => row * length + start + i),
+    ),
   );
 }

@@ -129,7 +129,9 @@ export function override(recipe: Recipe, assignment: string): Recipe {
   for (const [depth, key] of keys.entries()) {
     if (!isObject(place) || !(key in place)) {
       const known = isObject(place) ? Object.keys(place).join(", ") : "nothing";
-      throw new ConfigError(`--set ${path}: ${keys.slice(0, depth).join(".") || "the recipe"} has no "${key}"; it has ${known}`);
+      throw new ConfigError(
+        `--set ${path}: ${keys.slice(0, depth).join(".") || "the recipe"} has no "${key}"; it has ${known}`,
+      );
     }
     place = place[key];
   }

@@ -150,5 +150,7 @@ export function recipeNamed(name: string, scale: Scale): Recipe {
   const [table, row = ""] = name.split("/");
   if (table === "table1") return table1(row, scale);
   if (table === "micro") return table1(row, "micro");
-  throw new ConfigError(`there is no recipe ${JSON.stringify(name)}; recipes are table1/ROW or micro/ROW, with ROW one of ${allRows.join(", ")}`);
+  throw new ConfigError(
+    `there is no recipe ${JSON.stringify(name)}; recipes are table1/ROW or micro/ROW, with ROW one of ${allRows.join(", ")}`,
+  );
 }

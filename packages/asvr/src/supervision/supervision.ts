@@ -72,7 +72,12 @@ export class CodeSupervision extends nn.Module implements VisualSupervision {
  * The negative log-likelihood of Eq. 2's sum: over positions, and the mean over the D depths (the authors' weighting).
  * @param codes int64 (positions, D)
  */
-export function reconstructionNll(head: VisualHead, hiddenStates: Tensor, cumulative: Tensor, codes: Tensor): VisionLoss {
+export function reconstructionNll(
+  head: VisualHead,
+  hiddenStates: Tensor,
+  cumulative: Tensor,
+  codes: Tensor,
+): VisionLoss {
   return tidy(() => {
     const features = head.features(hiddenStates, cumulative).unbind(1);
     const targets = codes.unbind(1);

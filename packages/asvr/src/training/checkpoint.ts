@@ -2,7 +2,17 @@ import { createHash } from "node:crypto";
 import { createReadStream, existsSync } from "node:fs";
 import { mkdir, open, readdir, readFile, rename, rm, writeFile } from "node:fs/promises";
 import { join } from "node:path";
-import { CheckpointError, type nn, type optim, randomState, readSafetensors, setRandomState, type Tensor, tidy, writeSafetensors } from "@asvr/torch";
+import {
+  CheckpointError,
+  type nn,
+  type optim,
+  randomState,
+  readSafetensors,
+  setRandomState,
+  type Tensor,
+  tidy,
+  writeSafetensors,
+} from "@asvr/torch";
 
 /** Where a run stands. Kept in the checkpoint's manifest, which is written last: without it a checkpoint is none. */
 export interface Position {
@@ -31,7 +41,11 @@ const KEPT = 2;
  * Writes `checkpoints/STAGE-step-N` under a temporary name, syncs it, and renames it: after a crash at any moment the
  * newest complete checkpoint is whole. Model, optimizer and random state are safetensors.
  */
-export async function saveCheckpoint(folder: string, position: Position, { modules, optimizer }: Trained): Promise<void> {
+export async function saveCheckpoint(
+  folder: string,
+  position: Position,
+  { modules, optimizer }: Trained,
+): Promise<void> {
   const checkpoints = join(folder, "checkpoints");
   const name = `${position.stage}-step-${String(position.step).padStart(7, "0")}`;
   const temporary = join(checkpoints, `.${name}.partial`);
@@ -50,7 +64,8 @@ export async function saveCheckpoint(folder: string, position: Position, { modul
   await rm(final, { recursive: true, force: true });
   await rename(temporary, final);
   await syncFolder(checkpoints);
-  for (const { path } of (await completeCheckpoints(folder)).slice(0, -KEPT)) await rm(path, { recursive: true, force: true });
+  for (const { path } of (await completeCheckpoints(folder)).slice(0, -KEPT))
+    await rm(path, { recursive: true, force: true });
 }
 
 /** The newest complete checkpoint's position and folder, or undefined where a run has none yet. */
@@ -108,7 +123,9 @@ async function readManifest(path: string): Promise<Manifest> {
   const file = join(path, "manifest.json");
   const manifest = JSON.parse(await readFile(file, "utf8")) as Manifest;
   if (manifest.format !== "asvr-checkpoint-1") {
-    throw new CheckpointError(`${file}: the format is ${JSON.stringify(manifest.format)}, this version reads "asvr-checkpoint-1"`);
+    throw new CheckpointError(
+      `${file}: the format is ${JSON.stringify(manifest.format)}, this version reads "asvr-checkpoint-1"`,
+    );
   }
   return manifest;
 }
