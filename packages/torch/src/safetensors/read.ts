@@ -32,20 +32,19 @@ export function readSafetensors(path: string): Safetensors {
 
 /** What a file says of its tensors, checked as `readSafetensors` does, without reading one. @throws CheckpointError */
 export function readSafetensorsHeader(path: string): Header & { dataStart: number; fileBytes: number } {
-  let descriptor: number;
+  let descriptor: number | undefined;
   try {
     descriptor = openSync(path, "r");
-  } catch (cause) {
-    throw new CheckpointError(`${path}: can't be opened: ${(cause as Error).message}`, { cause });
-  }
-  try {
     const fileBytes = fstatSync(descriptor).size;
     const length = headerLength(readBytes(descriptor, 0, 8), fileBytes, path);
     const dataStart = 8 + length;
     const header = parseHeader(readBytes(descriptor, 8, length), fileBytes - dataStart, path);
     return { ...header, dataStart, fileBytes };
+  } catch (cause) {
+    if (cause instanceof CheckpointError) throw cause;
+    throw new CheckpointError(`${path}: can't be read: ${(cause as Error).message}`, { cause });
   } finally {
-    closeSync(descriptor);
+    if (descriptor !== undefined) closeSync(descriptor);
   }
 }
 

@@ -77,12 +77,14 @@ function writeTensor(descriptor: number, tensor: Tensor): void {
   noGrad(() =>
     tidy(() => {
       if (tensor.elementCount === 0) return;
-      const bytes = tensor.to({ device: "cpu" }).contiguous().view([-1]).bitcast("uint8");
-      const total = bytes.elementCount;
-      for (let start = 0; start < total; start += CHUNK_BYTES) {
-        const chunk = new Uint8Array(Math.min(CHUNK_BYTES, total - start));
-        tidy(() => native.copyToArray(bytes.narrow(0, start, chunk.length).handle, chunk));
-        writeWhole(descriptor, chunk);
+      const elements = tensor.to({ device: "cpu" }).contiguous().view([-1]);
+      const width = dtypeBytes(tensor.dtype);
+      const total = elements.elementCount;
+      for (let start = 0; start < total; start += CHUNK_BYTES / width) {
+        const count = Math.min(CHUNK_BYTES / width, total - start);
+        const bytes = new Uint8Array(count * width);
+        tidy(() => native.copyToArray(elements.narrow(0, start, count).handle, bytes));
+        writeWhole(descriptor, bytes);
       }
     }),
   );
