@@ -1,0 +1,115 @@
+import { nn, type Tensor } from "@asvr/torch";
+import { ConfigError } from "../errors.js";
+
+/** The transformer that both SigLIP towers use (Zhai et al., 2023). Field names of the hub's config.json beside ours. */
+export interface SiglipEncoderConfig {
+  /** hidden_size */
+  readonly dim: number;
+  /** intermediate_size */
+  readonly mlpDim: number;
+  /** num_hidden_layers */
+  readonly layers: number;
+  /** num_attention_heads */
+  readonly heads: number;
+  /** layer_norm_eps; default 1e-6 */
+  readonly epsilon?: number;
+  /** hidden_act. Published checkpoints use the tanh form (the default); the exact one is twice as fast on a CPU. */
+  readonly activation?: "gelu-tanh" | "gelu";
+}
+
+/** Bidirectional self-attention, every projection with a bias. @throws ConfigError when `dim` isn't a multiple of `heads` */
+export class SiglipAttention extends nn.Module {
+  /** One product for the three maps; a checkpoint has `q_proj`, `k_proj` and `v_proj`. */
+  readonly qkv: nn.FusedLinear;
+  readonly outProj: nn.Linear;
+
+  constructor(
+    dim: number,
+    readonly heads: number,
+  ) {
+    super();
+    if (dim % heads !== 0) {
+      throw new ConfigError(`SigLIP: the width of ${dim} can't be divided among ${heads} heads`);
+    }
+    this.qkv = new nn.FusedLinear(dim, { q_proj: dim, k_proj: dim, v_proj: dim });
+    this.outProj = new nn.Linear(dim, dim);
+  }
+
+  protected override get stateNames(): Readonly<Record<string, string>> {
+    return { qkv: "" };
+  }
+
+  /** (batch, tokens, dim) -> same; `mask` bool, true where a key may be seen, broadcast to (batch, heads, tokens, tokens) */
+  forward(x: Tensor, mask?: Tensor): Tensor {
+    const [query, key, value] = this.qkv.forward(x).map((part) => nn.splitHeads(part, this.heads)) as [
+      Tensor,
+      Tensor,
+      Tensor,
+    ];
+    return this.outProj.forward(nn.mergeHeads(nn.attend(query, key, value, { mask })));
+  }
+}
+
+/** Linear, GELU, Linear. (…, dim) -> (…, dim) */
+export class SiglipMlp extends nn.Module {
+  readonly fc1: nn.Linear;
+  readonly fc2: nn.Linear;
+  readonly #approximation: "tanh" | "none";
+
+  constructor({ dim, mlpDim, activation = "gelu-tanh" }: SiglipEncoderConfig) {
+    super();
+    this.#approximation = activation === "gelu" ? "none" : "tanh";
+    this.fc1 = new nn.Linear(dim, mlpDim);
+    this.fc2 = new nn.Linear(mlpDim, dim);
+  }
+
+  forward(x: Tensor): Tensor {
+    return this.fc2.forward(this.fc1.forward(x).gelu(this.#approximation));
+  }
+}
+
+/** A pre-norm layer: x += attention(norm(x)); x += mlp(norm(x)). (batch, tokens, dim) -> same */
+export class SiglipEncoderLayer extends nn.Module {
+  readonly layerNorm1: nn.LayerNorm;
+  readonly selfAttn: SiglipAttention;
+  readonly layerNorm2: nn.LayerNorm;
+  readonly mlp: SiglipMlp;
+
+  constructor(config: SiglipEncoderConfig) {
+    super();
+    const { dim, heads, epsilon = 1e-6 } = config;
+    this.layerNorm1 = new nn.LayerNorm(dim, epsilon);
+    this.selfAttn = new SiglipAttention(dim, heads);
+    this.layerNorm2 = new nn.LayerNorm(dim, epsilon);
+    this.mlp = new SiglipMlp(config);
+  }
+
+  forward(x: Tensor, mask?: Tensor): Tensor {
+    const attended = x.add(this.selfAttn.forward(this.layerNorm1.forward(x), mask));
+    return attended.add(this.mlp.forward(this.layerNorm2.forward(attended)));
+  }
+}
+
+/** A stack of layers. */
+export class SiglipEncoder extends nn.Module {
+  readonly layers: readonly SiglipEncoderLayer[];
+
+  constructor(config: SiglipEncoderConfig) {
+    super();
+    this.layers = Array.from({ length: config.layers }, () => new SiglipEncoderLayer(config));
+  }
+
+  /** The output of the first `count` layers, all of them by default. (batch, tokens, dim) -> same */
+  forward(x: Tensor, { mask, count = this.layers.length }: { mask?: Tensor; count?: number } = {}): Tensor {
+    let hiddenState = x;
+    for (const layer of this.layers.slice(0, count)) hiddenState = layer.forward(hiddenState, mask);
+    return hiddenState;
+  }
+
+  /** The input and every layer's output, up to that of layer `count`: count + 1 tensors (batch, tokens, dim). */
+  hiddenStates(x: Tensor, count = this.layers.length): Tensor[] {
+    const states = [x];
+    for (const layer of this.layers.slice(0, count)) states.push(layer.forward(states.at(-1)!));
+    return states;
+  }
+}

@@ -1,0 +1,214 @@
+import { F, nn, ShapeError, type Tensor } from "@asvr/torch";
+import { ConfigError } from "../errors.js";
+import { SiglipEncoder, type SiglipEncoderConfig, SiglipMlp } from "./siglip-encoder.js";
+
+export interface SiglipVisionConfig extends SiglipEncoderConfig {
+  /** Side of the square pictures, in pixels. */
+  readonly imageSize: number;
+  readonly patchSize: number;
+  /**
+   * How a picture becomes one vector: the published towers' attention pooling; the mean over positions and a linear
+   * map, which a tower of a few layers trains faster with; or not at all, for a tower that only gives features.
+   */
+  readonly head: "attention-pooling" | "mean" | "none";
+}
+
+export interface SiglipVisionOutput {
+  /** The last layer's output after the final norm, (batch, positions, dim). */
+  readonly lastHiddenState: Tensor;
+  /** (batch, dim), or null for a tower without a head. */
+  readonly pooled: Tensor | null;
+}
+
+/**
+ * SigLIP's vision tower (Zhai et al., 2023; SigLIP 2 at a fixed resolution has the same one). ASVR takes the hidden
+ * state of index -2 as features: the second-last layer's output, without the final norm (paper Sec. 4.1).
+ * Checkpoint names begin with `vision_model.`, which is a prefix for `load`.
+ */
+export class SiglipVisionTower extends nn.Module {
+  readonly embeddings: SiglipVisionEmbeddings;
+  readonly encoder: SiglipEncoder;
+  readonly postLayernorm: nn.LayerNorm;
+  readonly head: AttentionPoolingHead | MeanPoolingHead | null;
+
+  /** @throws ConfigError when the picture's side is no multiple of the patch size, or the width none of the heads */
+  constructor(readonly config: SiglipVisionConfig) {
+    super();
+    this.embeddings = new SiglipVisionEmbeddings(config);
+    this.encoder = new SiglipEncoder(config);
+    this.postLayernorm = new nn.LayerNorm(config.dim, config.epsilon ?? 1e-6);
+    this.head =
+      config.head === "attention-pooling"
+        ? new AttentionPoolingHead(config)
+        : config.head === "mean"
+          ? new MeanPoolingHead(config.dim)
+          : null;
+  }
+
+  /** Patches of a picture: (imageSize / patchSize)². */
+  get positions(): number {
+    return this.embeddings.positions;
+  }
+
+  /**
+   * @param pixelValues (batch, 3, imageSize, imageSize), the dtype and device of the weights
+   * @throws ShapeError for pictures of another size
+   */
+  forward(pixelValues: Tensor): SiglipVisionOutput {
+    return this.#finish(this.encoder.forward(this.embeddings.forward(pixelValues)));
+  }
+
+  /**
+   * Encodes some patches of a picture as if nothing else were there, each at its true position.
+   * @param patches (batch, k, 3·patchSize²), as `unfoldPatches` orders them
+   * @param positionIds (batch, k), int64, each in [0, positions)
+   * @returns outputs over the k patches
+   * @throws ShapeError when the two disagree
+   */
+  forwardPatches(patches: Tensor, positionIds: Tensor): SiglipVisionOutput {
+    return this.#finish(this.encoder.forward(this.embeddings.forwardPatches(patches, positionIds)));
+  }
+
+  /**
+   * One hidden state, computed no further than needed: 0 is the embeddings, k the output of layer k, and a negative
+   * index counts from the end, so that -1 is the last layer's output (before the final norm).
+   * @returns (batch, positions, dim)
+   * @throws ConfigError when there is no such layer
+   */
+  hiddenState(pixelValues: Tensor, index: number): Tensor {
+    return this.encoder.forward(this.embeddings.forward(pixelValues), { count: this.layerOf(index) });
+  }
+
+  /** Hidden states 0 to `last` (an index as in `hiddenState`), each (batch, positions, dim). */
+  hiddenStates(pixelValues: Tensor, last = -1): Tensor[] {
+    return this.encoder.hiddenStates(this.embeddings.forward(pixelValues), this.layerOf(last));
+  }
+
+  /** The number of layers before the hidden state of this index. @throws ConfigError when there is none */
+  layerOf(index: number): number {
+    const { layers } = this.config;
+    const layer = index < 0 ? layers + 1 + index : index;
+    if (!Number.isInteger(layer) || layer < 0 || layer > layers) {
+      throw new ConfigError(
+        `SigLIP: there is no hidden state ${index}: a tower of ${layers} layers has 0 to ${layers}, or -${layers + 1} to -1`,
+      );
+    }
+    return layer;
+  }
+
+  #finish(hiddenState: Tensor): SiglipVisionOutput {
+    const lastHiddenState = this.postLayernorm.forward(hiddenState);
+    return { lastHiddenState, pooled: this.head?.forward(lastHiddenState) ?? null };
+  }
+}
+
+/** Patch embedding (a convolution whose stride is its kernel) plus learned positions. */
+export class SiglipVisionEmbeddings extends nn.Module {
+  readonly patchEmbedding: nn.Conv2d;
+  readonly positionEmbedding: nn.Embedding;
+  readonly positions: number;
+
+  constructor(readonly config: Pick<SiglipVisionConfig, "dim" | "imageSize" | "patchSize">) {
+    super();
+    const { dim, imageSize, patchSize } = config;
+    if (imageSize % patchSize !== 0) {
+      throw new ConfigError(`SigLIP: an image size of ${imageSize} is no multiple of the patch size, ${patchSize}`);
+    }
+    this.positions = (imageSize / patchSize) ** 2;
+    this.patchEmbedding = new nn.Conv2d(3, dim, patchSize, { stride: patchSize });
+    this.positionEmbedding = new nn.Embedding(this.positions, dim, { standardDeviation: 0.02 });
+  }
+
+  /** pixelValues (batch, 3, imageSize, imageSize) -> (batch, positions, dim) */
+  forward(pixelValues: Tensor): Tensor {
+    const { imageSize } = this.config;
+    const { shape } = pixelValues;
+    if (shape.length !== 4 || shape[1] !== 3 || shape[2] !== imageSize || shape[3] !== imageSize) {
+      throw new ShapeError(
+        `SigLIP: pixelValues is (${shape.join(", ")}), this tower takes (batch, 3, ${imageSize}, ${imageSize})`,
+      );
+    }
+    const patches = this.patchEmbedding.forward(pixelValues).flatten(2).transpose(1, 2); // (batch, positions, dim)
+    return patches.add(this.positionEmbedding.weight);
+  }
+
+  /** patches (batch, k, 3·patchSize²), positionIds (batch, k) -> (batch, k, dim) */
+  forwardPatches(patches: Tensor, positionIds: Tensor): Tensor {
+    const { dim, patchSize } = this.config;
+    const patchDim = 3 * patchSize * patchSize;
+    const { shape } = patches;
+    if (shape.length !== 3 || shape[2] !== patchDim || shape.slice(0, 2).join() !== positionIds.shape.join()) {
+      throw new ShapeError(
+        `SigLIP: patches is (${shape.join(", ")}) and positionIds is (${positionIds.shape.join(", ")}), ` +
+          `expected (batch, k, ${patchDim}) and (batch, k)`,
+      );
+    }
+    const { weight, bias } = this.patchEmbedding; // the same map, where the patches are cut out already
+    return F.linear(patches, weight.view([dim, patchDim]), bias).add(this.positionEmbedding.forward(positionIds));
+  }
+}
+
+/** A learned query attends to every position; a residual MLP follows. (batch, positions, dim) -> (batch, dim) */
+export class AttentionPoolingHead extends nn.Module {
+  readonly probe: Tensor;
+  readonly attention: ProbeAttention;
+  readonly layernorm: nn.LayerNorm;
+  readonly mlp: SiglipMlp;
+
+  constructor(config: SiglipEncoderConfig) {
+    super();
+    this.probe = nn.parameter([1, 1, config.dim], (probe) => void probe.normal_(0, 0.02));
+    this.attention = new ProbeAttention(config.dim, config.heads);
+    this.layernorm = new nn.LayerNorm(config.dim, config.epsilon ?? 1e-6);
+    this.mlp = new SiglipMlp(config);
+  }
+
+  forward(hiddenState: Tensor): Tensor {
+    const attended = this.attention.forward(this.probe.expand([hiddenState.size(0), 1, -1]), hiddenState);
+    return attended.add(this.mlp.forward(this.layernorm.forward(attended))).select(1, 0);
+  }
+}
+
+/** Attention from queries to other states, with the packed input weights of torch.nn.MultiheadAttention. */
+class ProbeAttention extends nn.Module {
+  readonly inProjWeight: Tensor;
+  readonly inProjBias: Tensor;
+  readonly outProj: nn.Linear;
+
+  constructor(
+    readonly dim: number,
+    readonly heads: number,
+  ) {
+    super();
+    const bound = Math.sqrt(6 / (4 * dim)); // Xavier over the packed matrix, as MultiheadAttention has it
+    this.inProjWeight = nn.parameter([3 * dim, dim], (weight) => void weight.uniform_(-bound, bound));
+    this.inProjBias = nn.parameter([3 * dim], (bias) => void bias.zero_());
+    this.outProj = new nn.Linear(dim, dim);
+  }
+
+  /** probe (batch, 1, dim), states (batch, tokens, dim) -> (batch, 1, dim) */
+  forward(probe: Tensor, states: Tensor): Tensor {
+    const { dim, heads } = this;
+    const [queryWeight, stateWeight] = this.inProjWeight.splitWithSizes([dim, 2 * dim]) as [Tensor, Tensor];
+    const [queryBias, stateBias] = this.inProjBias.splitWithSizes([dim, 2 * dim]) as [Tensor, Tensor];
+    const query = nn.splitHeads(F.linear(probe, queryWeight, queryBias), heads);
+    const [key, value] = F.linear(states, stateWeight, stateBias)
+      .chunk(2, -1)
+      .map((part) => nn.splitHeads(part, heads)) as [Tensor, Tensor];
+    return this.outProj.forward(nn.mergeHeads(nn.attend(query, key, value)));
+  }
+}
+
+/** The mean over positions, then a linear map. (batch, positions, dim) -> (batch, dim) */
+export class MeanPoolingHead extends nn.Module {
+  readonly projection: nn.Linear;
+
+  constructor(dim: number) {
+    super();
+    this.projection = new nn.Linear(dim, dim);
+  }
+
+  forward(hiddenState: Tensor): Tensor {
+    return this.projection.forward(hiddenState.mean(1));
+  }
+}
