@@ -31,8 +31,12 @@ export type TypedArray =
 
 const names = Object.keys(table) as DType[];
 
+/** @throws DtypeError for a name that is none, as plain JavaScript may give */
 export function dtypeCode(dtype: DType | undefined | null): number | undefined {
-  return dtype == null ? undefined : table[dtype].code;
+  if (dtype == null) return undefined;
+  const known = table[dtype];
+  if (!known) throw new DtypeError(`there is no dtype ${dtype}. There are: ${names.join(", ")}`);
+  return known.code;
 }
 
 export function dtypeOf(code: number): DType {

@@ -89,6 +89,8 @@ const ROLL = new Operator("aten::roll", "");
 const FLIP = new Operator("aten::flip", "");
 const UNBIND_INT = new Operator("aten::unbind", "int");
 const INDEX_SELECT = new Operator("aten::index_select", "");
+const INDEX_COPY = new Operator("aten::index_copy", "");
+const INDEX_ADD = new Operator("aten::index_add", "");
 const GATHER = new Operator("aten::gather", "");
 const INDEX_TENSOR = new Operator("aten::index", "Tensor");
 const MASKED_FILL_SCALAR = new Operator("aten::masked_fill", "Scalar");
@@ -566,6 +568,16 @@ export abstract class TensorMethods {
    * `aten::index_select(Tensor self, int dim, Tensor index) -> Tensor`
    */
   indexSelect(dim: number, index: Tensor): Tensor { return toTensor(INDEX_SELECT.run(this.handle, dim, index.handle) as number); }
+
+  /**
+   * `aten::index_copy(Tensor self, int dim, Tensor index, Tensor source) -> Tensor`
+   */
+  indexCopy(dim: number, index: Tensor, source: Tensor): Tensor { return toTensor(INDEX_COPY.run(this.handle, dim, index.handle, source.handle) as number); }
+
+  /**
+   * `aten::index_add(Tensor self, int dim, Tensor index, Tensor source, *, Scalar alpha=1) -> Tensor`
+   */
+  indexAdd(dim: number, index: Tensor, source: Tensor, alpha?: number | boolean): Tensor { return toTensor(INDEX_ADD.run(this.handle, dim, index.handle, source.handle, alpha) as number); }
 
   /**
    * `aten::gather(Tensor self, int dim, Tensor index, *, bool sparse_grad=False) -> Tensor`

@@ -1,0 +1,78 @@
+import { afterEach, expect, test } from "vitest";
+import { defaultDevice, F, grad, manualSeed, memory, nn, type Tensor, tensor, tidy } from "../index.js";
+import { expectClose } from "../testing/close.js";
+
+const device = defaultDevice();
+const before = memory().tensors;
+afterEach(() => expect(memory().tensors).toBe(before));
+
+/** softmax(q kᵀ · scale + mask) v in plain operators; key and value have as many heads as query. */
+function composed(query: Tensor, key: Tensor, value: Tensor, mask: Tensor | undefined, scale: number): Tensor {
+  const scores = query.matmul(key.transpose(-2, -1)).mul(scale);
+  return (mask ? scores.add(mask) : scores).softmax(-1).matmul(value);
+}
+
+function causalMask(queries: number, keys: number): Tensor {
+  const future = F.ones([queries, keys], "bool", device).triu(1);
+  return F.zeros([queries, keys], "float32", device).maskedFill(future, Number.NEGATIVE_INFINITY);
+}
+
+test.each([
+  { what: "plain", options: {} },
+  { what: "causal", options: { causal: true } },
+  { what: "scaled", options: { scale: 0.3 } },
+  { what: "masked", options: {}, masked: true },
+])("fused attention equals the composed one, gradients too: $what", ({ options, masked }) => {
+  tidy(() => {
+    manualSeed(1);
+    const [batch, heads, queries, keys, headDim] = [2, 6, 7, masked ? 5 : 7, 8];
+    const leaf = (shape: number[]) => F.randn(shape, "float32", device).setRequiresGrad(true);
+    const query = leaf([batch, heads, queries, headDim]);
+    const key = leaf([batch, heads, keys, headDim]);
+    const value = leaf([batch, heads, keys, headDim]);
+    const given = masked ? F.randn([batch, 1, queries, keys], "float32", device) : undefined;
+    const fused = nn.attend(query, key, value, { ...options, mask: given });
+    const mask = "causal" in options ? causalMask(queries, keys) : given;
+    const scale = "scale" in options ? options.scale! : headDim ** -0.5;
+    const plain = composed(query, key, value, mask, scale);
+    expectClose(fused, plain, { rtol: 1e-5, atol: 1e-6 }, "output");
+    const weights = F.randn(fused.shape, "float32", device);
+    const leaves = [query, key, value];
+    const got = grad([fused], leaves, { gradients: [weights] });
+    const want = grad([plain], leaves, { gradients: [weights] });
+    for (const i of leaves.keys()) expectClose(got[i]!, want[i]!, { rtol: 1e-4, atol: 1e-5 }, `gradient ${i}`);
+  });
+});
+
+test("a boolean mask allows", () => {
+  tidy(() => {
+    const query = F.randn([1, 2, 3, 4], "float32", device);
+    const allowed = tensor([[true, false, false]], { dtype: "bool", device });
+    const output = nn.attend(query, query, query, { mask: allowed });
+    for (const i of [0, 1, 2]) {
+      expectClose(output.narrow(2, i, 1), query.narrow(2, 0, 1), { rtol: 1e-6, atol: 1e-6 }, `query ${i}`);
+    }
+  });
+});
+
+test("fewer key heads serve consecutive query heads", () => {
+  tidy(() => {
+    const query = F.randn([2, 6, 5, 4], "float32", device);
+    const key = F.randn([2, 2, 5, 4], "float32", device);
+    const value = F.randn([2, 2, 5, 4], "float32", device);
+    const repeated = (x: Tensor) => x.repeatInterleave(3, 1);
+    const grouped = nn.attend(query, key, value, { causal: true });
+    const whole = nn.attend(query, repeated(key), repeated(value), { causal: true });
+    expectClose(grouped, whole, { rtol: 1e-5, atol: 1e-6 });
+  });
+});
+
+test("heads are split and merged without changing anything", () => {
+  tidy(() => {
+    const x = F.arange(0, 48, 1, "float32", device).view([2, 3, 8]);
+    const split = nn.splitHeads(x, 4);
+    expect(split.shape).toEqual([2, 4, 3, 2]);
+    expect(split.select(1, 1).select(0, 0).toNumbers()).toEqual([2, 3, 10, 11, 18, 19]);
+    expect(nn.mergeHeads(split).equal(x)).toBe(true);
+  });
+});

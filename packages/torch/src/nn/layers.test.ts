@@ -1,0 +1,114 @@
+import { afterEach, expect, test } from "vitest";
+import { defaultDevice, F, memory, nn, type Tensor, tensor, tidy } from "../index.js";
+import { expectClose } from "../testing/close.js";
+
+const device = defaultDevice();
+const close = { rtol: 1e-5, atol: 1e-5 };
+const before = memory().tensors;
+afterEach(() => expect(memory().tensors).toBe(before));
+
+/** Runs `body` with a module on the test's device; frees both. */
+function withModule<M extends nn.Module>(make: () => M, body: (module: M) => void): void {
+  using module = nn.creating({ device }, make);
+  tidy(() => body(module));
+}
+
+const randn = (...shape: number[]) => F.randn(shape, "float32", device);
+
+test("Linear is x Wᵀ + b", () => {
+  withModule(
+    () => new nn.Linear(3, 2),
+    (linear) => {
+      const x = randn(4, 5, 3);
+      expectClose(linear.forward(x), x.matmul(linear.weight.t()).add(linear.bias!), close);
+      const bound = 1 / Math.sqrt(3);
+      expect(linear.weight.abs().amax().item()).toBeLessThanOrEqual(bound);
+    },
+  );
+  withModule(
+    () => new nn.Linear(3, 2, { bias: false }),
+    (linear) => expect([...linear.stateDict().keys()]).toEqual(["weight"]),
+  );
+});
+
+test("FusedLinear is several Linears under their own names", () => {
+  withModule(
+    () => new nn.FusedLinear(3, { q_proj: 2, k_proj: 4 }),
+    (fused) => {
+      const x = randn(5, 3);
+      const state = fused.stateDict();
+      expect([...state.keys()]).toEqual(["q_proj.weight", "q_proj.bias", "k_proj.weight", "k_proj.bias"]);
+      const [q, k] = fused.forward(x) as [Tensor, Tensor];
+      expectClose(q, F.linear(x, state.get("q_proj.weight")!, state.get("q_proj.bias")), close, "q");
+      expectClose(k, F.linear(x, state.get("k_proj.weight")!, state.get("k_proj.bias")), close, "k");
+      q.sum().add(k.sum().mul(2)).backward();
+      const gradient = fused.gradients().get("k_proj.weight")!;
+      expectClose(gradient, x.sum([0]).mul(2).expand([4, 3]), close, "gradient");
+    },
+  );
+});
+
+test("Embedding takes rows", () => {
+  withModule(
+    () => new nn.Embedding(10, 4, { standardDeviation: 0.02 }),
+    (embedding) => {
+      const ids = tensor([[3, 0, 3]], { dtype: "int64", device });
+      const output = embedding.forward(ids);
+      expect(output.shape).toEqual([1, 3, 4]);
+      expect(output.select(1, 2).equal(embedding.weight.narrow(0, 3, 1))).toBe(true);
+      expect(embedding.weight.abs().amax().item()).toBeLessThan(0.2);
+    },
+  );
+});
+
+test("LayerNorm and RMSNorm over the last dimension", () => {
+  withModule(
+    () => new nn.LayerNorm(6, 1e-3),
+    (norm) => {
+      const x = randn(2, 5, 6);
+      const centred = x.sub(x.mean([-1], true));
+      const plain = centred.mul(centred.square().mean([-1], true).add(1e-3).rsqrt());
+      expectClose(norm.forward(x), plain, close);
+    },
+  );
+  withModule(
+    () => new nn.RMSNorm(6, 1e-3),
+    (norm) => {
+      norm.weight.detach().fill_(2);
+      const x = randn(2, 5, 6);
+      expectClose(norm.forward(x), x.mul(x.square().mean([-1], true).add(1e-3).rsqrt()).mul(2), close);
+    },
+  );
+});
+
+test("GroupNorm over channels in groups and all places", () => {
+  withModule(
+    () => new nn.GroupNorm(2, 6),
+    (norm) => {
+      const x = randn(3, 6, 4, 5);
+      const grouped = x.view([3, 2, 60]);
+      const centred = grouped.sub(grouped.mean([-1], true));
+      const plain = centred.mul(centred.square().mean([-1], true).add(1e-5).rsqrt()).view([3, 6, 4, 5]);
+      expectClose(norm.forward(x), plain, close);
+    },
+  );
+});
+
+test("Conv2d over patches is a Linear", () => {
+  withModule(
+    () => new nn.Conv2d(3, 7, 2, { stride: 2 }),
+    (convolution) => {
+      const x = randn(2, 3, 4, 6);
+      const patches = x.view([2, 3, 2, 2, 3, 2]).permute([0, 2, 4, 1, 3, 5]).reshape([2, 2, 3, 12]);
+      const plain = F.linear(patches, convolution.weight.view([7, 12]), convolution.bias).permute([0, 3, 1, 2]);
+      expectClose(convolution.forward(x), plain, close);
+    },
+  );
+  withModule(
+    () => new nn.Conv2d(3, 7, 3, { padding: 1, bias: false }),
+    (convolution) => {
+      expect(convolution.forward(randn(1, 3, 5, 5)).shape).toEqual([1, 7, 5, 5]);
+      expect([...convolution.stateDict().keys()]).toEqual(["weight"]);
+    },
+  );
+});

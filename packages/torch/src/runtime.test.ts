@@ -1,0 +1,64 @@
+import { expect, test } from "vitest";
+import {
+  F,
+  keep,
+  manualSeed,
+  memory,
+  randomState,
+  runtimeInfo,
+  setRandomState,
+  setThreads,
+  tensor,
+  threads,
+  tidy,
+} from "./index.js";
+
+test("the same seed draws the same numbers, a saved state the numbers that followed it", () => {
+  tidy(() => {
+    manualSeed(7);
+    const first = F.randn([5]).toNumbers();
+    const state = randomState();
+    expect(state.dtype).toBe("uint8");
+    const following = [F.randn([3]).toNumbers(), F.randperm(10).toNumbers(), F.zeros([4]).uniform_(0, 1).toNumbers()];
+    F.randn([100]);
+    setRandomState(state);
+    expect([F.randn([3]).toNumbers(), F.randperm(10).toNumbers(), F.zeros([4]).uniform_(0, 1).toNumbers()]).toEqual(
+      following,
+    );
+    manualSeed(7);
+    expect(F.randn([5]).toNumbers()).toEqual(first);
+    expect(() => setRandomState(tensor([1, 2]))).toThrow();
+  });
+});
+
+test("a state that was kept is not changed by drawing on", () => {
+  tidy(() => {
+    const state = keep(randomState());
+    const copy = state.clone();
+    F.randn([1000]);
+    expect(state.equal(copy)).toBe(true);
+    state.dispose();
+  });
+});
+
+test("threads are set and read", () => {
+  const before = threads();
+  setThreads(1);
+  expect(threads()).toBe(1);
+  setThreads(before);
+});
+
+test("memory counts tensors, and a shared storage once", () => {
+  const before = memory();
+  tidy(() => {
+    const x = F.zeros([256], "float32");
+    x.narrow(0, 3, 5);
+    expect(memory().tensors).toBe(before.tensors + 2);
+    expect(memory().bytes).toBe(before.bytes + 1024);
+  });
+  expect(memory()).toEqual(before);
+});
+
+test("says what is loaded", () => {
+  expect(runtimeInfo()).toMatchObject({ libtorch: expect.stringMatching(/^2\./), cpuCapability: expect.any(String) });
+});
