@@ -1,8 +1,8 @@
 // Finds libtorch, or installs a private copy of it. Plain JavaScript: it runs before anything is built.
-import { execFileSync, spawnSync } from "node:child_process";
+import { spawnSync } from "node:child_process";
 import { existsSync, mkdirSync, readFileSync, renameSync, rmSync } from "node:fs";
 import { homedir } from "node:os";
-import { join } from "node:path";
+import { join, resolve } from "node:path";
 
 /** The version that a private copy gets, and with which every figure of this project was made. */
 export const PINNED = "2.15.0";
@@ -21,34 +21,39 @@ export class SetupError extends Error {
  * `root` holds `include/` and `lib/`; `source` says in words where it comes from.
  */
 
-/** Tries, in order: LIBTORCH, the torch of python3, a private copy installed earlier. @returns {{found?: Libtorch, tried: string[]}} */
+/**
+ * Tries, in order: LIBTORCH, the torch of python3, a private copy installed earlier.
+ * @returns {{found?: Libtorch, tried: string[]}}
+ * @throws SetupError when LIBTORCH is set to something else than a libtorch: what was asked for is not passed over
+ */
 export function findLibtorch() {
   const tried = [];
   if (process.env.LIBTORCH) {
-    const root = process.env.LIBTORCH;
-    const version = versionOf(root);
-    if (!existsSync(join(root, "include", "ATen"))) {
+    const root = resolve(process.env.LIBTORCH);
+    const missing = missingIn(root);
+    if (missing) {
       throw new SetupError(
-        `LIBTORCH is ${root}, but there is no include/ATen in it. Set it to a folder that has include/ and lib/ ` +
+        `LIBTORCH is ${root}, but there is no ${missing} in it. Set it to a folder that has include/ and lib/ ` +
           "(an unpacked libtorch, or the torch folder of a Python installation), or unset it.",
       );
     }
-    return { found: { root, version: version ?? "unknown", source: "LIBTORCH" }, tried };
+    return { found: { root, version: versionOf(root) ?? "unknown", source: "LIBTORCH" }, tried };
   }
   tried.push("LIBTORCH: not set");
 
   const python = pythonTorch();
-  if (python.root && SUPPORTED.test(python.version)) {
-    return { found: { root: python.root, version: python.version, source: `the torch of ${python.python}` }, tried };
-  }
-  tried.push(`python3: ${python.root ? `torch ${python.version} is not a supported version` : python.reason}`);
+  if (python.root) return { found: { root: python.root, version: python.version, source: python.source }, tried };
+  tried.push(`python3: ${python.reason}`);
 
   const root = join(privateFolder(), "torch");
-  if (existsSync(join(root, "version.py"))) {
-    return { found: { root, version: versionOf(root) ?? PINNED, source: "a private copy" }, tried };
-  }
+  if (!missingIn(root)) return { found: { root, version: versionOf(root) ?? PINNED, source: "a private copy" }, tried };
   tried.push(`private copy: not at ${root}`);
   return { tried };
+}
+
+/** Whether the addon is known to work with a version. */
+export function isSupported(version) {
+  return SUPPORTED.test(version);
 }
 
 /** Installs the pinned version with pip into the private folder. Takes about 20 s and 1.3 GB. @returns {Libtorch} */
@@ -81,12 +86,12 @@ export function installLibtorch(log) {
   if (pip.status !== 0) {
     rmSync(temporary, { recursive: true, force: true });
     throw new SetupError(
-      `pip could not install torch ${PINNED} (${pip.error?.message ?? `status ${pip.status}`}). ` +
-        "Install a supported torch for python3 yourself, or unpack libtorch and set LIBTORCH to its folder, then run this again.",
+      `pip could not install torch ${PINNED} (${pip.error ? `python3 did not start: ${pip.error.message}` : `status ${pip.status}, its messages are above`}). ` +
+        "It needs python3 with pip (Debian: apt install python3-pip) and a network. Or install a supported torch for python3 yourself, or unpack libtorch and set LIBTORCH to its folder, then run this again.",
     );
   }
-  rmSync(target, { recursive: true, force: true });
-  renameSync(temporary, target);
+  moveFolder(temporary, target, join(target, "torch", "include", "ATen"));
+  rmSync(temporary, { recursive: true, force: true });
   return { root: join(target, "torch"), version: PINNED, source: "a private copy" };
 }
 
@@ -99,15 +104,32 @@ function privateFolder() {
 function pythonTorch() {
   const script =
     "import importlib.util as u, sys; s = u.find_spec('torch'); print(sys.executable); print(s.submodule_search_locations[0] if s else '')";
+  const python = spawnSync("python3", ["-c", script], { encoding: "utf8" });
+  if (python.status !== 0) return { reason: python.error ? "not found" : "could not be asked" };
+  const [executable, root] = python.stdout.split("\n");
+  if (!root) return { reason: "has no torch" };
+  const version = versionOf(root) ?? "of an unknown version";
+  if (!isSupported(version)) return { reason: `torch ${version} is not a supported version` };
+  const missing = missingIn(root);
+  if (missing) return { reason: `torch ${version} at ${root} has no ${missing}` };
+  return { root, version, source: `the torch of ${executable}` };
+}
+
+/** What a folder lacks to build and run against it, or undefined. */
+function missingIn(root) {
+  return [join("include", "ATen"), "lib"].find((part) => !existsSync(join(root, part)));
+}
+
+/**
+ * Puts a finished folder in its place in one step. Where another process has put one there meanwhile, that one stays.
+ * @param proof a path in `target` that is there when `target` is complete
+ */
+export function moveFolder(finished, target, proof) {
+  if (!existsSync(proof)) rmSync(target, { recursive: true, force: true });
   try {
-    const [python, root] = execFileSync("python3", ["-c", script], {
-      encoding: "utf8",
-      stdio: ["ignore", "pipe", "ignore"],
-    }).split("\n");
-    if (!root) return { reason: "has no torch" };
-    return { python, root, version: versionOf(root) ?? "of an unknown version" };
-  } catch {
-    return { reason: "not found" };
+    renameSync(finished, target);
+  } catch (error) {
+    if (!existsSync(proof)) throw error;
   }
 }
 

@@ -72,7 +72,14 @@ export function currentBuild(): Build {
       ].join("\n"),
     );
   }
-  return JSON.parse(readFileSync(file, "utf8")) as Build;
+  try {
+    return JSON.parse(readFileSync(file, "utf8")) as Build;
+  } catch (cause) {
+    throw new LoadError(
+      `${file} can't be read (${(cause as Error).message}). To write it anew, run \`npx asvr setup\`, or \`npm run postinstall\` in a clone.`,
+      { cause },
+    );
+  }
 }
 
 function load(): Native {
