@@ -42,7 +42,7 @@ export function generate(
   noGrad(() =>
     tidy(() => {
       const tensors = batchTensors(batch, device);
-      const cache = new KeyValueCache();
+      using cache = new KeyValueCache();
       const states = model.hiddenStates(tensors, features, { cache });
       const lastPositions = Int32Array.from(prompts, ({ last }) => last);
       const logits = model.logitsAt(states, tensor(lastPositions, { device }).to("int64"));

@@ -1,4 +1,4 @@
-import { F, nn, type Tensor, tidy } from "@asvr/torch";
+import { F, keep, nn, type Tensor, tidy } from "@asvr/torch";
 import { ConfigError } from "../errors.js";
 import { type RotaryAngles, rotaryAngles, rotate } from "./rotary.js";
 
@@ -17,18 +17,26 @@ export interface LlamaConfig {
   attentionBias: boolean;
 }
 
-/** Keys and values of the tokens seen so far, a pair a layer: (batch, kvHeads, tokens, headDim). */
+/** Keys and values of the tokens seen so far, a pair a layer: (batch, kvHeads, tokens, headDim). Owns them. */
 export class KeyValueCache {
-  readonly layers: { key: Tensor; value: Tensor }[] = [];
+  readonly #layers: { key: Tensor; value: Tensor }[] = [];
 
-  /** Appends to a layer and returns all its keys and values. */
+  /** Appends to a layer and returns all its keys and values, which stay the cache's. */
   extend(layer: number, key: Tensor, value: Tensor): { key: Tensor; value: Tensor } {
-    const before = this.layers[layer];
-    const joined = before
-      ? { key: F.cat([before.key, key], 2), value: F.cat([before.value, value], 2) }
-      : { key, value };
-    this.layers[layer] = joined;
+    const before = this.#layers[layer];
+    const join = (old: Tensor | undefined, added: Tensor) => keep(old ? F.cat([old, added], 2) : added.contiguous());
+    const joined = { key: join(before?.key, key), value: join(before?.value, value) };
+    this.#layers[layer] = joined;
+    before?.key.dispose();
+    before?.value.dispose();
     return joined;
+  }
+
+  [Symbol.dispose](): void {
+    for (const { key, value } of this.#layers.splice(0)) {
+      key.dispose();
+      value.dispose();
+    }
   }
 }
 
@@ -177,10 +185,8 @@ export class LlamaModel extends nn.Module {
     const states = [embeddings];
     for (const [layer, module] of this.layers.entries()) {
       const input = states[states.length - 1]!;
-      // A scope a layer: what backward needs stays alive in libtorch, what it does not is freed at once. A cache
-      // outlives the layer, so then nothing can be freed here.
-      const run = () => module.forward(input, { ...context, layer, angles });
-      states.push(context.cache || context.observe ? run() : tidy(run));
+      // A scope a layer: what backward needs stays alive in libtorch, the rest is freed at once.
+      states.push(tidy(() => module.forward(input, { ...context, layer, angles })));
     }
     states.push(this.norm.forward(states.pop()!));
     return states;

@@ -77,8 +77,9 @@ export class VisionLanguageModel extends nn.Module {
   /**
    * Both negative log-likelihoods of a batch, undivided: the caller divides by the counts of the whole step, so that
    * splitting it into micro-batches or ranks changes nothing (Eq. 3 is their sum). Text-only rows add no vision loss.
+   * @param options.supervised false leaves L_vision out (Table 8: a stage without it)
    */
-  losses(batch: BatchTensors, visual: VisualBatch | null): Losses {
+  losses(batch: BatchTensors, visual: VisualBatch | null, { supervised = true } = {}): Losses {
     return tidy(() => {
       const states = this.hiddenStates(batch, visual?.features ?? null);
       const flat = states.view([-1, states.size(-1)]);
@@ -90,7 +91,7 @@ export class VisionLanguageModel extends nn.Module {
         textCount: batch.targetIds.size(0),
         visionCount: 0,
       };
-      if (!this.supervision || !visual || visual.features.size(0) === 0) return losses;
+      if (!supervised || !this.supervision || !visual || visual.features.size(0) === 0) return losses;
       const vision = this.supervision.loss(this.statesAtImages(flat, batch), flattened(visual.codes));
       return {
         ...losses,

@@ -17,6 +17,8 @@ import {
 /** Where a run stands. Kept in the checkpoint's manifest, which is written last: without it a checkpoint is none. */
 export interface Position {
   stage: string;
+  /** Of the stages of a run: 0 is the first. */
+  stageNumber: number;
   /** Steps of this stage that are done. */
   step: number;
   /** Seconds of training so far in this stage, over all processes that worked on it. */
@@ -108,15 +110,10 @@ async function completeCheckpoints(folder: string): Promise<(Position & { path: 
   for (const name of await readdir(checkpoints)) {
     const path = join(checkpoints, name);
     if (name.startsWith(".") || !existsSync(join(path, "manifest.json"))) continue;
-    const { stage, step, seconds } = await readManifest(path);
-    found.push({ stage, step, seconds, path });
+    const { stage, stageNumber, step, seconds } = await readManifest(path);
+    found.push({ stage, stageNumber, step, seconds, path });
   }
-  return found.sort((a, b) => stageOrder(a.stage) - stageOrder(b.stage) || a.step - b.step);
-}
-
-/** Stages in the order in which they run; a run with another single stage has only that one. */
-function stageOrder(stage: string): number {
-  return ["pretraining", "mid-training", "tuning"].indexOf(stage) + 1;
+  return found.sort((a, b) => a.stageNumber - b.stageNumber || a.step - b.step);
 }
 
 async function readManifest(path: string): Promise<Manifest> {

@@ -8,6 +8,8 @@ export interface TrainOptions {
   /** Run folder: `checkpoints/` and `metrics.jsonl` go there. */
   folder: string;
   stage: string;
+  /** Of the stages of a run: 0 is the first. */
+  stageNumber: number;
   steps: number;
   learningRate: number;
   /** Share of the steps in which the learning rate rises; then a cosine to 0. */
@@ -61,7 +63,7 @@ export async function train<Batch>(objective: Objective<Batch>, options: TrainOp
 
   manualSeed(options.seed);
   const saved = await latestCheckpoint(folder);
-  const position: Position = { stage, step: 0, seconds: 0 };
+  const position: Position = { stage, stageNumber: options.stageNumber, step: 0, seconds: 0 };
   if (saved?.stage === stage) {
     await loadTraining(saved.path, trained);
     Object.assign(position, { step: saved.step, seconds: saved.seconds });
@@ -95,7 +97,8 @@ export async function train<Batch>(objective: Objective<Batch>, options: TrainOp
       for (const batch of batches) {
         tidy(() => {
           const { total, metrics } = objective.losses(batch, batches);
-          total.backward();
+          // A loss without gradient: what is trained learns by running averages alone.
+          if (total.requiresGrad) total.backward();
           totals.add({ loss: total, ...metrics });
         });
       }

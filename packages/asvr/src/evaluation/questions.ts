@@ -1,0 +1,49 @@
+import type { LlavaRecord } from "../data/records.js";
+import { IMAGE_TOKEN_INDEX, type ImageRef, type Sample } from "../data/samples.js";
+import { DataError } from "../errors.js";
+import { type ConversationTemplate, encodeSpans, IGNORE_INDEX, renderConversation } from "../language/conversation.js";
+import type { TextTokenizer } from "../language/tokenizer.js";
+
+/** A question of a test set: its prompt as a sample without targets, and the answer it is held against. */
+export interface TestQuestion {
+  record: LlavaRecord;
+  question: string;
+  answer: string;
+  prompt: Sample;
+}
+
+/** The prompt of a record: everything up to where its (last) answer begins. @throws DataError for one without an answer */
+export function testQuestion(
+  record: LlavaRecord,
+  tokenizer: TextTokenizer,
+  template: ConversationTemplate,
+  imageRef: (image: string) => ImageRef,
+): TestQuestion {
+  const asked = record.conversations.at(-2);
+  const answered = record.conversations.at(-1);
+  if (asked?.from !== "human" || answered?.from !== "gpt") {
+    throw new DataError(`record ${record.id}: a test record ends with a question and its answer`);
+  }
+  const spans = renderConversation(template, record.conversations.slice(0, -1));
+  const inputIds = Int32Array.from(encodeSpans(tokenizer, spans).inputIds);
+  if (record.image !== undefined && !inputIds.includes(IMAGE_TOKEN_INDEX)) {
+    throw new DataError(`record ${record.id} has a picture, but its question no <image>`);
+  }
+  return {
+    record,
+    question: asked.value.replace("<image>", "").trim(),
+    answer: answered.value.trim(),
+    prompt: {
+      id: record.id,
+      ...(record.image !== undefined && { image: imageRef(record.image) }),
+      inputIds,
+      labels: inputIds.map(() => IGNORE_INDEX),
+    },
+  };
+}
+
+/** As exact match counts: case and surrounding space do not matter. */
+export function isExactMatch(prediction: string, answer: string): boolean {
+  const plain = (text: string) => text.trim().toLowerCase();
+  return plain(prediction) === plain(answer);
+}

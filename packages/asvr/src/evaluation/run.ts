@@ -1,0 +1,93 @@
+import { mkdir, writeFile } from "node:fs/promises";
+import { dirname } from "node:path";
+import { packSamples, planRows } from "../data/packing.js";
+import type { Sample } from "../data/samples.js";
+import type { VisualCache } from "../data/visual-cache.js";
+import { generate } from "../language/generation.js";
+import type { TextTokenizer } from "../language/tokenizer.js";
+import type { VisionLanguageModel } from "../model/lvlm.js";
+import type { Prediction } from "../report/run-folder.js";
+import { isExactMatch, type TestQuestion } from "./questions.js";
+
+export interface EvaluateOptions {
+  model: VisionLanguageModel;
+  tokenizer: TextTokenizer;
+  questions: readonly TestQuestion[];
+  visual: VisualCache;
+  imageTokens: number;
+  /** Pictures whose questions are answered side by side. */
+  batchPictures: number;
+  maxNewTokens: number;
+  device: string;
+  onProgress?: (done: number, total: number) => void;
+  signal?: AbortSignal;
+}
+
+/** Answers every question greedily, up to the end token, and holds it against the record's answer by exact match. */
+export async function evaluate(options: EvaluateOptions): Promise<Prediction[]> {
+  const { questions, tokenizer, onProgress, signal } = options;
+  const byPicture = groupBy(questions, ({ prompt }) => pictureOf(prompt));
+  const pictures = [...byPicture.values()];
+  const predictions = new Map<string, Prediction>();
+  for (let start = 0; start < pictures.length; start += options.batchPictures) {
+    const asked = pictures.slice(start, start + options.batchPictures).flat();
+    const answers = answer(asked, options);
+    for (const { record, question, answer: expected } of asked) {
+      const prediction = tokenizer.decode(answers.get(record.id)!, { skipSpecialTokens: true }).trim();
+      predictions.set(record.id, {
+        id: record.id,
+        image: record.image ?? "",
+        type: record.type ?? "",
+        group: record.group ?? "",
+        question,
+        answer: expected,
+        prediction,
+        correct: isExactMatch(prediction, expected),
+      });
+    }
+    onProgress?.(predictions.size, questions.length);
+    await new Promise(setImmediate);
+    signal?.throwIfAborted();
+  }
+  return questions.map(({ record }) => predictions.get(record.id)!);
+}
+
+/** Token ids of the answers, by record id. */
+function answer(
+  asked: readonly TestQuestion[],
+  { model, visual, imageTokens, maxNewTokens, tokenizer, device }: EvaluateOptions,
+): Map<string, number[]> {
+  const prompts = asked.map(({ prompt }) => prompt);
+  const whole = { capacity: Number.MAX_SAFE_INTEGER, imageTokens, sharePrefix: true };
+  // A row a picture: as long as the longest of them.
+  const longest = Math.max(
+    ...[...groupBy(prompts, pictureOf).values()].map((group) => planRows(group, whole)[0]!.length),
+  );
+  const packed = packSamples(prompts, { ...whole, capacity: longest });
+  const { features } = visual.batch(packed.images.map(({ ref }) => ref.key));
+  try {
+    const ids = generate(model, packed, features, { eosId: tokenizer.eosId, maxNewTokens, device });
+    return new Map(packed.sampleIds.map((id, index) => [id, ids[index]!]));
+  } finally {
+    features.dispose();
+  }
+}
+
+function pictureOf({ image, id }: Sample): string {
+  return image?.key ?? id;
+}
+
+function groupBy<T>(items: readonly T[], keyOf: (item: T) => string): Map<string, T[]> {
+  const groups = new Map<string, T[]>();
+  for (const item of items) {
+    const group = groups.get(keyOf(item));
+    if (group) group.push(item);
+    else groups.set(keyOf(item), [item]);
+  }
+  return groups;
+}
+
+export async function writePredictions(file: string, predictions: readonly Prediction[]): Promise<void> {
+  await mkdir(dirname(file), { recursive: true });
+  await writeFile(file, predictions.map((prediction) => `${JSON.stringify(prediction)}\n`).join(""), { flush: true });
+}

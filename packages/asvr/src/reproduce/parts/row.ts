@@ -1,0 +1,49 @@
+import { mkdir, readFile } from "node:fs/promises";
+import { join } from "node:path";
+import type { Recipe } from "../../recipes/recipe.js";
+import type { SeedResult } from "../../report/run-folder.js";
+import { latestCheckpoint } from "../../training/checkpoint.js";
+import { train } from "../../training/trainer.js";
+import { answerTestSets } from "./answer.js";
+import { type PartContext, trainOptions, writeJson } from "./part.js";
+import { prepareRow, type StageName } from "./prepare.js";
+
+/** Trains one row of the table with one seed through its stages, answers both test sets, and draws attention maps. */
+export async function runRow(context: PartContext, recipe: Recipe, out: string): Promise<string> {
+  await mkdir(out, { recursive: true });
+  await writeJson(join(out, "recipe.json"), recipe);
+  using row = await prepareRow(context, recipe);
+  const saved = await latestCheckpoint(out);
+  for (const [stageNumber, stage] of (Object.keys(recipe.stages) as StageName[]).entries()) {
+    if (saved && saved.stageNumber > stageNumber) continue; // the next stage's checkpoint holds what this one learned
+    const { steps, learningRate, warmupRatio, betas, weightDecay, maxGradNorm } = recipe.stages[stage];
+    const options = { steps, learningRate, warmupRatio, betas, weightDecay, maxGradNorm, seed: recipe.seed };
+    await train(await row.objective(stage), trainOptions(context, { folder: out, stage, stageNumber, ...options }));
+  }
+  const started = performance.now();
+  await answerTestSets(context, recipe, row, out);
+  const seconds = await stageSeconds(out);
+  const { model, parts } = row;
+  const result: SeedResult = {
+    seconds: { ...seconds, evaluation: (performance.now() - started) / 1000 },
+    parameters: {
+      language: model.language.parameterCount(),
+      projector: model.projector.parameterCount(),
+      ...(model.supervision && { "visual head": model.supervision.parameterCount() }),
+      "encoder (frozen)": parts.encoder.parameterCount(),
+    },
+    peakMemoryBytes: process.resourceUsage().maxRSS * 1024,
+  };
+  await writeJson(join(out, "result.json"), result);
+  return `${Math.round(seconds.pretraining + seconds.tuning)} s of training`;
+}
+
+/** Training time of each stage, from its last line in the metrics: an earlier process may have trained it. */
+async function stageSeconds(out: string): Promise<Record<StageName, number>> {
+  const seconds = { pretraining: 0, tuning: 0 };
+  for (const line of (await readFile(join(out, "metrics.jsonl"), "utf8")).split("\n").filter(Boolean)) {
+    const { stage, elapsedSeconds } = JSON.parse(line) as { stage: StageName; elapsedSeconds: number };
+    seconds[stage] = elapsedSeconds;
+  }
+  return seconds;
+}

@@ -1,0 +1,130 @@
+import { mkdir } from "node:fs/promises";
+import { join } from "node:path";
+import { F, manualSeed, noGrad, type Tensor, tidy, writeSafetensors } from "@asvr/torch";
+import sharp from "sharp";
+import { inBatches, loadPictures } from "../../data/picture-set.js";
+import { loadRecords } from "../../data/records.js";
+import { buildAppearanceBranch, buildEncoder, buildSemanticBranch } from "../../model/build.js";
+import { table1 } from "../../recipes/table1.js";
+import type { ResidualCodes, TokenizerSummary } from "../../report/run-folder.js";
+import type { AppearanceBranch } from "../../tokenizers/appearance-branch.js";
+import { codeUsage } from "../../tokenizers/residual-quantizer.js";
+import type { VisualTokenizer } from "../../tokenizers/visual-tokenizer.js";
+import { PicturesObjective } from "../../training/objectives/pictures.js";
+import { train } from "../../training/trainer.js";
+import { layout, microPreprocessing } from "../layout.js";
+import { loadWeights } from "./load.js";
+import { type PartContext, trainOptions, writeJson } from "./part.js";
+
+/** Pictures that the tokenizers learn from and are measured on, and how many of them the report shows. */
+const PICTURES = 4000;
+const SHOWN = 8;
+
+/** Trains the semantic and the appearance tokenizer on the frozen encoder's features, and measures both. */
+export async function trainTokenizers(context: PartContext): Promise<string> {
+  const { folder, settings } = context;
+  const recipe = table1("llava", "micro");
+  const out = join(folder, "tokenizers");
+  await mkdir(join(out, "pictures"), { recursive: true });
+
+  const { records } = await loadRecords(join(layout.data(folder), "captions.json"), { imagesFolder: layout.data(folder) });
+  const paths = records.slice(0, PICTURES).map(({ image }) => image!);
+  const pixelValues = await loadPictures(layout.data(folder), paths, microPreprocessing);
+
+  manualSeed(settings.sharedSeed);
+  const encoder = loadWeights(buildEncoder(recipe), layout.encoder(folder)).setTrainable(false);
+  const branches = {
+    semantic: buildSemanticBranch(recipe, encoder),
+    appearance: buildAppearanceBranch(recipe, encoder),
+  };
+  for (const kind of ["semantic", "appearance"] as const) {
+    const objective = new PicturesObjective(branches[kind], pixelValues, {
+      batchSize: settings.tokenizers[kind].batchSize,
+      seed: settings.sharedSeed,
+    });
+    await train(
+      objective,
+      trainOptions(context, {
+        folder: join(out, kind),
+        stage: kind,
+        stageNumber: 0,
+        seed: settings.sharedSeed,
+        ...settings.tokenizers[kind],
+      }),
+    );
+    tidy(() => writeSafetensors(layout.tokenizer(folder, kind), branches[kind].stateDict()));
+  }
+
+  const { semantic, appearance } = branches;
+  const features = (layer: number) => (batch: Tensor) => encoder.hiddenState(batch, layer);
+  const summary: TokenizerSummary = {
+    semantic: measure(semantic, pixelValues, features(recipe.tokenizers.semantic.layer), (x) => semantic.prepare(x)),
+    appearance: {
+      ...measure(appearance, pixelValues, features(recipe.tokenizers.appearance.layer), (x) => appearance.prepare(x)),
+      psnr: psnr(appearance, pixelValues),
+    },
+    reconstructions: await drawReconstructions(context, appearance, pixelValues, paths),
+  };
+  await writeJson(join(out, "summary.json"), summary);
+  pixelValues.dispose();
+  return `semantic codes used ${summary.semantic.usedCodes.join(", ")} of ${summary.semantic.codebookSize}`;
+}
+
+/** How much of its codebooks a tokenizer uses, and what share of its input's variance is left after each depth. */
+function measure(
+  tokenizer: VisualTokenizer,
+  pixelValues: Tensor,
+  features: (batch: Tensor) => Tensor,
+  prepare: (features: Tensor) => Tensor,
+): ResidualCodes {
+  const { depth, codebookSize } = tokenizer;
+  const totals = { error: Array<number>(depth).fill(0), variance: 0 };
+  const codes = inBatches(pixelValues, 500, (batch) => {
+    const input = prepare(features(batch));
+    const found = tokenizer.encode(batch);
+    const cumulative = tokenizer.embed(found); // (batch, positions, D, dim)
+    const centred = input.sub(input.mean([0, 1], true));
+    totals.variance += centred.square().sum().item();
+    for (let d = 0; d < depth; d++) totals.error[d]! += input.sub(cumulative.select(-2, d)).square().sum().item();
+    return found;
+  });
+  const usedCodes = tidy(() => codeUsage(F.cat(codes), codebookSize).map(({ used }) => used));
+  for (const part of codes) part.dispose();
+  return { codebookSize, depth, usedCodes, relativeError: totals.error.map((error) => error / totals.variance) };
+}
+
+/** Of pictures decoded from their codes; pixels lie in [-1, 1], so the peak is 2. */
+function psnr(appearance: AppearanceBranch, pixelValues: Tensor): number {
+  return noGrad(() =>
+    tidy(() => {
+      const some = pixelValues.narrow(0, 0, Math.min(500, pixelValues.size(0)));
+      const error = appearance.reconstruct(appearance.encode(some)).mseLoss(some).item();
+      return 10 * Math.log10(4 / error);
+    }),
+  );
+}
+
+async function drawReconstructions(
+  { folder }: PartContext,
+  appearance: AppearanceBranch,
+  pixelValues: Tensor,
+  paths: readonly string[],
+): Promise<TokenizerSummary["reconstructions"]> {
+  const count = Math.min(SHOWN, paths.length);
+  const bytes = noGrad(() =>
+    tidy(() => {
+      const decoded = appearance.reconstruct(appearance.encode(pixelValues.narrow(0, 0, count)));
+      const rows = decoded.add(1).mul(127.5).round().clamp(0, 255).permute([0, 2, 3, 1]).contiguous();
+      return rows.to("uint8").data() as Uint8Array;
+    }),
+  );
+  const { size } = microPreprocessing;
+  const shown: TokenizerSummary["reconstructions"] = [];
+  for (let i = 0; i < count; i++) {
+    const file = `tokenizers/pictures/${i}.png`;
+    const pixels = bytes.subarray(i * size * size * 3, (i + 1) * size * size * 3);
+    await sharp(pixels, { raw: { width: size, height: size, channels: 3 } }).png().toFile(join(folder, file));
+    shown.push({ original: `data/${paths[i]!}`, appearance: file });
+  }
+  return shown;
+}

@@ -1,0 +1,88 @@
+import { createHash } from "node:crypto";
+import { z } from "zod";
+import { allRows, demoRows, type Table1Row } from "../recipes/table1.js";
+
+const count = z.number().int().positive();
+const training = z.object({ steps: count, batchSize: count, learningRate: z.number().positive() });
+
+/**
+ * Everything that a study of the micro scale is made from, apart from the recipes of its rows: the world, the parts that
+ * the rows share, which rows and seeds. Kept in the run folder, so that the same command goes on where it stopped.
+ */
+export const settingsSchema = z.object({
+  table: z.literal("table1"),
+  scale: z.literal("micro"),
+  rows: z.array(z.enum(allRows as [Table1Row, ...Table1Row[]])).min(1),
+  seeds: z.array(z.number().int().nonnegative()).min(1),
+  /** Draws the world and the shared parts: one draw, as the paper has one encoder and one tokenizer. */
+  sharedSeed: z.number().int().nonnegative(),
+  world: z.object({
+    encoder: count,
+    text: count,
+    train: count,
+    test: count,
+    novel: count,
+    questionsPerImage: count,
+  }),
+  encoder: z.object({
+    /** Single cells: many short views, from which the concepts are learned. */
+    cells: training,
+    /** Whole pictures with captions: which thing is where. */
+    scenes: training.extend({ captioningWeight: z.number().nonnegative() }),
+  }),
+  tokenizers: z.object({ semantic: training, appearance: training }),
+  /** The language model on text alone, before it sees a picture. */
+  languageModel: training,
+  /** Steps of the rows' two stages; the rows' recipes say the rest. */
+  steps: z.object({ pretraining: count, tuning: count }),
+  /** Pictures whose questions are answered side by side. */
+  evaluationBatch: count,
+  /** Threads of each training. */
+  threads: count,
+  saveEverySeconds: z.number().positive(),
+});
+export interface StudySettings extends z.infer<typeof settingsSchema> {}
+
+/** What `npm run demo` runs: four rows, one seed, minutes. */
+export const demoSettings: StudySettings = {
+  table: "table1",
+  scale: "micro",
+  rows: [...demoRows],
+  seeds: [0],
+  sharedSeed: 0,
+  world: { encoder: 6000, text: 8000, train: 6000, test: 1000, novel: 500, questionsPerImage: 8 },
+  encoder: {
+    cells: { steps: 700, batchSize: 256, learningRate: 2e-3 },
+    scenes: { steps: 250, batchSize: 64, learningRate: 1e-3, captioningWeight: 3 },
+  },
+  tokenizers: {
+    semantic: { steps: 150, batchSize: 96, learningRate: 1e-3 },
+    appearance: { steps: 250, batchSize: 64, learningRate: 2e-3 },
+  },
+  languageModel: { steps: 600, batchSize: 32, learningRate: 3e-3 },
+  steps: { pretraining: 200, tuning: 800 },
+  evaluationBatch: 50,
+  threads: 1,
+  saveEverySeconds: 20,
+};
+
+/** The same through every part, in under two minutes: what CI runs. Its scores mean nothing. */
+export const quickSettings: StudySettings = {
+  ...demoSettings,
+  world: { encoder: 600, text: 600, train: 600, test: 120, novel: 60, questionsPerImage: 8 },
+  encoder: {
+    cells: { steps: 60, batchSize: 128, learningRate: 2e-3 },
+    scenes: { steps: 20, batchSize: 32, learningRate: 1e-3, captioningWeight: 3 },
+  },
+  tokenizers: {
+    semantic: { steps: 20, batchSize: 64, learningRate: 1e-3 },
+    appearance: { steps: 20, batchSize: 64, learningRate: 2e-3 },
+  },
+  languageModel: { steps: 60, batchSize: 32, learningRate: 3e-3 },
+  steps: { pretraining: 20, tuning: 60 },
+};
+
+/** A part is made again when what it depends on changes: its settings, and those of the parts before it. */
+export function fingerprint(...settings: unknown[]): string {
+  return createHash("sha256").update(JSON.stringify(settings)).digest("hex").slice(0, 16);
+}
