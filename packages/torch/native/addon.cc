@@ -115,7 +115,9 @@ napi_value nothing(napi_env env) {
 
 napi_value handle(napi_env env, at::Tensor tensor) {
   if (!tensor.defined()) return nothing(env);
-  return number(env, static_cast<double>(environment(env).hold(std::move(tensor))));
+  napi_value result;
+  napi_create_int32(env, static_cast<int32_t>(environment(env).hold(std::move(tensor))), &result);
+  return result;
 }
 
 napi_value array(napi_env env, const std::vector<napi_value>& values) {

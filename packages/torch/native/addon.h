@@ -6,6 +6,7 @@
 #define NAPI_VERSION 8
 #include <node_api.h>
 
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -38,6 +39,7 @@ struct Argument {
   Kind kind;
   bool optional;
   int64_t fixedSize;  // of `int[2]`: one number stands for as many; 0 otherwise
+  std::optional<c10::IValue> fallback = std::nullopt;  // what stands for an argument that is not given
 };
 
 struct Operator {
@@ -51,6 +53,7 @@ struct Operator {
 class Environment {
  public:
   std::vector<Operator> operators;
+  std::vector<c10::IValue> stack;  // of the call that is running, kept for its memory
 
   int64_t hold(at::Tensor tensor) {
     if (!free_.empty()) {
@@ -86,6 +89,11 @@ class Environment {
 
 Environment& environment(napi_env env);
 
+// Reads a handle that our own TypeScript passes: an integer below 2^31. False where the value is no number.
+inline bool readHandle(napi_env env, napi_value value, int32_t* id) {
+  return napi_get_value_int32(env, value, id) == napi_ok;
+}
+
 // Reading arguments. Each throws std::invalid_argument with a sentence that names what was expected.
 std::vector<napi_value> arguments(napi_env env, napi_callback_info info, size_t atMost);
 double readNumber(napi_env env, napi_value value);
@@ -108,6 +116,13 @@ napi_value handle(napi_env env, at::Tensor tensor);  // null for an undefined te
 napi_value array(napi_env env, const std::vector<napi_value>& values);
 void set(napi_env env, napi_value object, const char* name, napi_value value);
 
+// The environment as a callback's data, with at most `count` arguments: cheaper than to ask for the two apart.
+inline Environment& callbackData(napi_env env, napi_callback_info info, size_t* count, napi_value* given) {
+  void* data = nullptr;
+  napi_get_cb_info(env, info, count, given, nullptr, &data);
+  return *static_cast<Environment*>(data);
+}
+
 // Runs the body and turns what it throws into a JavaScript exception: code "ASVR_TORCH" for libtorch's own errors,
 // "ASVR_ARGUMENT" for arguments that could not be read.
 template <napi_value (*body)(napi_env, napi_callback_info)>
@@ -127,7 +142,7 @@ napi_value guarded(napi_env env, napi_callback_info info) {
 template <napi_value (*body)(napi_env, napi_callback_info)>
 void define(napi_env env, napi_value exports, const char* name) {
   napi_value function;
-  napi_create_function(env, name, NAPI_AUTO_LENGTH, guarded<body>, nullptr, &function);
+  napi_create_function(env, name, NAPI_AUTO_LENGTH, guarded<body>, &environment(env), &function);
   napi_set_named_property(env, exports, name, function);
 }
 

@@ -171,6 +171,7 @@ napi_value findOperator(napi_env env, napi_callback_info info) {
   std::vector<napi_value> described;
   for (const c10::Argument& argument : schema.arguments()) {
     op.arguments.push_back(describe(argument));
+    op.arguments.back().fallback = argument.default_value();
     described.push_back(array(env, {text(env, argument.name()), text(env, argument.real_type()->str()),
                                     boolean(env, argument.default_value().has_value()),
                                     number(env, static_cast<double>(argument.N().value_or(0)))}));
@@ -204,34 +205,51 @@ napi_value findOperator(napi_env env, napi_callback_info info) {
   return result;
 }
 
+// Clears the stack of a call at its end, also when it throws: it would keep tensors alive.
+struct StackInUse {
+  std::vector<c10::IValue>& stack;
+  ~StackInUse() { stack.clear(); }
+};
+
+void pushArgument(napi_env env, Environment& state, const Operator& op, size_t index, napi_value given) {
+  const Argument& argument = op.arguments[index];
+  int32_t id = 0;
+  // The common case first: most arguments are tensors, and what is a number here can only be a handle.
+  if (argument.kind == Kind::Tensor && given != nullptr && readHandle(env, given, &id)) {
+    state.stack.emplace_back(state.at(id));
+  } else if (argument.fallback.has_value() && (given == nullptr || typeOf(env, given) == napi_undefined)) {
+    state.stack.push_back(*argument.fallback);
+  } else {
+    state.stack.push_back(readArgument(env, argument, given == nullptr ? nothing(env) : given));
+  }
+}
+
 // call(id, ...arguments) -> null | result | [results]; a result that is one of the arguments is left out (null).
 napi_value call(napi_env env, napi_callback_info info) {
   constexpr size_t atMost = 32;
   napi_value given[atMost];
   size_t count = atMost;
-  napi_get_cb_info(env, info, &count, given, nullptr, nullptr);
-  Environment& state = environment(env);
-  const Operator& op = state.operators.at(readInt(env, given[0]));
-  const std::vector<c10::Argument>& schemaArguments = op.handle.schema().arguments();
+  Environment& state = callbackData(env, info, &count, given);
+  int32_t id = -1;
+  readHandle(env, given[0], &id);
+  const Operator& op = state.operators.at(id);
 
-  std::vector<c10::IValue> stack;
-  stack.reserve(std::max(op.arguments.size(), op.returnIsArgument.size()));
+  std::vector<c10::IValue>& stack = state.stack;
+  const StackInUse inUse{stack};
   for (size_t i = 0; i < op.arguments.size(); i++) {
-    const bool isGiven = i + 1 < count && typeOf(env, given[i + 1]) != napi_undefined;
-    if (!isGiven && schemaArguments[i].default_value().has_value()) {
-      stack.push_back(*schemaArguments[i].default_value());
-      continue;
-    }
     try {
-      stack.push_back(readArgument(env, op.arguments[i], isGiven ? given[i + 1] : nothing(env)));
+      pushArgument(env, state, op, i, i + 1 < count ? given[i + 1] : nullptr);
     } catch (const std::invalid_argument& error) {
-      throw std::invalid_argument("argument '" + schemaArguments[i].name() + "': " + error.what());
+      throw std::invalid_argument("argument '" + op.handle.schema().arguments()[i].name() + "': " + error.what());
     }
   }
   op.handle.callBoxed(&stack);
 
   if (stack.empty()) return nothing(env);
-  if (stack.size() == 1) return op.returnIsArgument[0] ? nothing(env) : makeResult(env, stack[0]);
+  if (stack.size() == 1) {
+    if (op.returnIsArgument[0]) return nothing(env);
+    return stack[0].isTensor() ? handle(env, std::move(stack[0]).toTensor()) : makeResult(env, stack[0]);
+  }
   std::vector<napi_value> results;
   for (size_t i = 0; i < stack.size(); i++) {
     results.push_back(op.returnIsArgument[i] ? nothing(env) : makeResult(env, stack[i]));

@@ -116,12 +116,27 @@ napi_value alignment(napi_env env, napi_callback_info info) {
   return number(env, static_cast<double>(reinterpret_cast<uintptr_t>(tensor.data_ptr()) % 64));
 }
 
-// release([handles])
+// release(handle)
 napi_value release(napi_env env, napi_callback_info info) {
-  napi_value handles = arguments(env, info, 1)[0];
-  Environment& tensors = environment(env);
-  const uint32_t length = arrayLength(env, handles);
-  for (uint32_t i = 0; i < length; i++) tensors.release(readInt(env, arrayElement(env, handles, i)));
+  size_t count = 1;
+  napi_value given[1];
+  Environment& tensors = callbackData(env, info, &count, given);
+  tensors.release(readInt(env, given[0]));
+  return nothing(env);
+}
+
+// releaseMany(Int32Array of handles, count)
+napi_value releaseMany(napi_env env, napi_callback_info info) {
+  size_t given = 2;
+  napi_value values[2];
+  Environment& tensors = callbackData(env, info, &given, values);
+  const Bytes bytes = readBytes(env, values[0]);
+  const auto* handles = reinterpret_cast<const int32_t*>(bytes.data);
+  const int64_t count = readInt(env, values[1]);
+  if (count < 0 || static_cast<size_t>(count) * sizeof(int32_t) > bytes.size) {
+    throw std::invalid_argument("the array is shorter than the count");
+  }
+  for (int64_t i = 0; i < count; i++) tensors.release(handles[i]);
   return nothing(env);
 }
 
@@ -155,6 +170,7 @@ void registerStorage(napi_env env, napi_value exports) {
   define<item>(env, exports, "item");
   define<alignment>(env, exports, "alignment");
   define<release>(env, exports, "release");
+  define<releaseMany>(env, exports, "releaseMany");
   define<memory>(env, exports, "memory");
 }
 

@@ -25,16 +25,19 @@ export function call(name: string, ...args: unknown[]): unknown {
       `${name} takes ${described.length} arguments, got ${args.length}: ${operator.description.schema}`,
     );
   }
-  const result = operator.run(...args.map((value, index) => lower(described[index]![1], value)));
+  const result = operator.run(...args.map((value, index) => lower(name, described[index]![1], value)));
   if (returns.length === 0) return undefined;
   if (returns.length === 1) return lift(returns[0]!, aliases[0]!, result, args);
   return (result as unknown[]).map((value, index) => lift(returns[index]!, aliases[index]!, value, args));
 }
 
-function lower(type: string, value: unknown): unknown {
+function lower(name: string, type: string, value: unknown): unknown {
   if (value instanceof Tensor) return value.handle;
   if (Array.isArray(value) && type.startsWith("Tensor")) {
-    return value.map((element) => (element instanceof Tensor ? element.handle : element));
+    return value.map((element) => lower(name, "Tensor", element));
+  }
+  if (type.startsWith("Tensor") && typeof value === "number") {
+    throw new TorchError(`${name}: a tensor is expected, got the number ${value}: tensor(${value}) makes one`);
   }
   if (type.startsWith("ScalarType") && typeof value === "string") return dtypeCode(value as DType);
   return value;

@@ -28,7 +28,9 @@ export interface Native {
   device(tensor: number): string;
   item(tensor: number): number;
   alignment(tensor: number): number;
-  release(tensors: readonly number[]): void;
+  release(tensor: number): void;
+  /** Frees the first `count` of `tensors`. */
+  releaseMany(tensors: Int32Array, count: number): void;
   memory(): { tensors: number; bytes: number };
   backward(outputs: readonly number[], gradients: readonly number[] | null, retainGraph: boolean): void;
   grad(

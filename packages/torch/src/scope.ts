@@ -1,35 +1,45 @@
 import { native } from "./native.js";
 import type { Tensor } from "./tensor.js";
 
-/**
- * Who frees a tensor: the innermost `tidy` in which it was made, or its owner (`dispose`, `using`), or, as a net for
- * what was made outside of every scope and forgotten, the garbage collector.
- */
-const scopes: Set<Tensor>[] = [];
-const forgotten = new FinalizationRegistry<number>((handle) => native.release([handle]));
+// Who frees a tensor: the innermost `tidy` in which it was made, or its owner (`dispose`, `using`), or, as a net for what
+// was made outside of every scope and forgotten, the garbage collector.
+//
+// All scopes share one list. A scope is the part of it above the length that the list had when the scope began; a tensor
+// knows its place in it (`slot`, -1 outside of every scope), so that to take it out costs nothing: its place stays empty.
+const scoped: (Tensor | undefined)[] = [];
+let depth = 0;
+let innermost = 0; // where the innermost scope begins
+let handles = new Int32Array(1024); // of the tensors that a scope frees at its end
+
+const forgotten = new FinalizationRegistry<number>((handle) => native.release(handle));
 
 /** A new tensor enters the innermost scope. Called by the constructor of Tensor only. */
 export function register(tensor: Tensor): void {
-  const scope = scopes[scopes.length - 1];
-  if (scope) scope.add(tensor);
+  if (depth > 0) tensor.slot = scoped.push(tensor) - 1;
   else forgotten.register(tensor, tensor.handle, tensor);
 }
 
 /** A tensor was freed by its owner: no scope frees it again. */
 export function unregister(tensor: Tensor): void {
-  forgotten.unregister(tensor);
-  for (let i = scopes.length - 1; i >= 0; i--) if (scopes[i]!.delete(tensor)) return;
+  if (tensor.slot < 0) forgotten.unregister(tensor);
+  else leave(tensor);
 }
 
 /** Takes a tensor out of every scope: from now on its owner frees it. Returns it. */
 export function keep<T extends Tensor>(tensor: T): T {
-  for (let i = scopes.length - 1; i >= 0; i--) {
-    if (scopes[i]!.delete(tensor)) {
-      forgotten.register(tensor, tensor.handle, tensor);
-      break;
-    }
+  if (tensor.slot >= 0) {
+    leave(tensor);
+    forgotten.register(tensor, tensor.handle, tensor);
   }
   return tensor;
+}
+
+function leave(tensor: Tensor): void {
+  const { slot } = tensor;
+  tensor.slot = -1;
+  // A loop that makes and disposes must not lengthen the list; below `innermost` another scope's part begins.
+  if (slot === scoped.length - 1 && slot >= innermost) scoped.pop();
+  else scoped[slot] = undefined;
 }
 
 /**
@@ -39,8 +49,11 @@ export function keep<T extends Tensor>(tensor: T): T {
  * @throws TypeError when `body` returns a promise: a scope is synchronous; own what crosses an `await` with `using`
  */
 export function tidy<T>(body: () => T): T {
-  const scope = new Set<Tensor>();
-  scopes.push(scope);
+  const begin = scoped.length;
+  const enclosing = innermost;
+  innermost = begin;
+  depth++;
+  let returned: readonly Tensor[] = [];
   try {
     const result = body();
     if (result instanceof Promise) {
@@ -48,19 +61,39 @@ export function tidy<T>(body: () => T): T {
         "tidy: the body returned a promise. A scope is synchronous; own what crosses an await with `using`.",
       );
     }
-    visit(result, (tensor) => scope.delete(tensor) && kept.push(tensor));
+    returned = takeOut(result, begin);
     return result;
   } finally {
-    scopes.pop();
-    const handles: number[] = [];
-    for (const tensor of scope) handles.push(tensor.surrender());
-    if (handles.length > 0) native.release(handles);
-    for (const tensor of kept.splice(0)) register(tensor);
+    free(begin);
+    depth--;
+    innermost = enclosing;
+    for (const tensor of returned) register(tensor);
   }
 }
 
-// Between the walk over a result and its registration nothing else runs, so one list serves all scopes.
-const kept: Tensor[] = [];
+/** Takes the tensors in `result` that belong to the scope at `begin` out of it. */
+function takeOut(result: unknown, begin: number): Tensor[] {
+  const found: Tensor[] = [];
+  visit(result, (tensor) => {
+    if (tensor.slot < begin) return; // another scope's, or found before
+    scoped[tensor.slot] = undefined;
+    tensor.slot = -1;
+    found.push(tensor);
+  });
+  return found;
+}
+
+/** Frees what is left of the scope at `begin`, in one call. */
+function free(begin: number): void {
+  if (scoped.length - begin > handles.length) handles = new Int32Array(2 * (scoped.length - begin));
+  let count = 0;
+  for (let i = begin; i < scoped.length; i++) {
+    const tensor = scoped[i];
+    if (tensor) handles[count++] = tensor.surrender();
+  }
+  scoped.length = begin;
+  if (count > 0) native.releaseMany(handles, count);
+}
 
 function visit(value: unknown, found: (tensor: Tensor) => void): void {
   if (value === null || typeof value !== "object") return;

@@ -23,6 +23,8 @@ export interface TensorOptions {
 export class Tensor extends TensorMethods {
   #handle: number;
   #shape: readonly number[] | undefined;
+  /** @internal The place in the list of scoped tensors, or -1: scope.ts keeps it. */
+  slot = -1;
 
   /** @internal Tensors come from operators, `tensor()` and the factories. */
   constructor(handle: number) {
@@ -128,7 +130,7 @@ export class Tensor extends TensorMethods {
   dispose(): void {
     if (this.#handle < 0) return;
     unregister(this);
-    native.release([this.surrender()]);
+    native.release(this.surrender());
   }
 
   [Symbol.dispose](): void {
@@ -143,6 +145,7 @@ export class Tensor extends TensorMethods {
   surrender(): number {
     const handle = this.handle;
     this.#handle = -1;
+    this.slot = -1;
     return handle;
   }
 
