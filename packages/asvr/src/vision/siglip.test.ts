@@ -72,6 +72,17 @@ test("what lies behind the mask does not change a text's vector", () => {
   });
 });
 
+test("what is left of a picture beyond its last whole patch is not read", () => {
+  tidy(() => {
+    using whole = new SiglipVisionTower({ ...small, imageSize: 28 });
+    using larger = new SiglipVisionTower({ ...small, imageSize: 33 }); // 4 patches of 7, and 5 pixels more
+    larger.load(whole.stateDict());
+    const pixelValues = F.randn([2, 3, 33, 33]);
+    const read = pixelValues.narrow(2, 0, 28).narrow(3, 0, 28);
+    expectClose(larger.forward(pixelValues).lastHiddenState, whole.forward(read).lastHiddenState, close);
+  });
+});
+
 test("errors name the values", () => {
   tidy(() => {
     using tower = new SiglipVisionTower(small);
@@ -83,7 +94,7 @@ test("errors name the values", () => {
       /\(2, 4, 147\) and positionIds is \(2, 3\)/,
     );
     expect(() => new SiglipVisionTower({ ...small, heads: 5 })).toThrow(/width of 12 can't be divided among 5 heads/);
-    expect(() => new SiglipVisionTower({ ...small, imageSize: 30 })).toThrow(/30 is no multiple of the patch size, 7/);
+    expect(() => new SiglipVisionTower({ ...small, imageSize: 6 })).toThrow(/size of 6 holds no patch of 7/);
     expect(() => siglipVisionConfig({ hidden_act: "relu" }, "none")).toThrow(/"relu"/);
     using text = new SiglipTextTower({ ...small, vocabularySize: 9, maxTokens: 6, readout: "last-position" });
     expect(() => text.forward(F.zeros([1, 7], "int64"))).toThrow(/\(1, 7\), expected \(batch, at most 6 tokens\)/);

@@ -31,7 +31,7 @@ export class SiglipVisionTower extends nn.Module {
   readonly postLayernorm: nn.LayerNorm;
   readonly head: AttentionPoolingHead | MeanPoolingHead | null;
 
-  /** @throws ConfigError when the picture's side is no multiple of the patch size, or the width none of the heads */
+  /** @throws ConfigError when a picture has no whole patch, or the width is no multiple of the heads */
   constructor(readonly config: SiglipVisionConfig) {
     super();
     this.embeddings = new SiglipVisionEmbeddings(config);
@@ -45,7 +45,7 @@ export class SiglipVisionTower extends nn.Module {
           : null;
   }
 
-  /** Patches of a picture: (imageSize / patchSize)². */
+  /** Whole patches of a picture. What lies beyond the last one is not read: 384 pixels are 27 patches of 14, and 6 more. */
   get positions(): number {
     return this.embeddings.positions;
   }
@@ -111,10 +111,10 @@ export class SiglipVisionEmbeddings extends nn.Module {
   constructor(readonly config: Pick<SiglipVisionConfig, "dim" | "imageSize" | "patchSize">) {
     super();
     const { dim, imageSize, patchSize } = config;
-    if (imageSize % patchSize !== 0) {
-      throw new ConfigError(`SigLIP: an image size of ${imageSize} is no multiple of the patch size, ${patchSize}`);
+    if (imageSize < patchSize) {
+      throw new ConfigError(`SigLIP: an image size of ${imageSize} holds no patch of ${patchSize}`);
     }
-    this.positions = (imageSize / patchSize) ** 2;
+    this.positions = Math.floor(imageSize / patchSize) ** 2;
     this.patchEmbedding = new nn.Conv2d(3, dim, patchSize, { stride: patchSize });
     this.positionEmbedding = new nn.Embedding(this.positions, dim, { standardDeviation: 0.02 });
   }
