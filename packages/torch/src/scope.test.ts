@@ -70,6 +70,7 @@ test("a promise is refused, and what was made is freed", () => {
       tensor([1]);
     }),
   ).toThrow(TypeError);
+  expect(() => noGrad(async () => {})).toThrow(/noGrad: the body returned a promise/);
 });
 
 test("keep takes a tensor out of every scope", () => {

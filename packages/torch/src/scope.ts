@@ -55,12 +55,7 @@ export function tidy<T>(body: () => T): T {
   depth++;
   let returned: readonly Tensor[] = [];
   try {
-    const result = body();
-    if (result instanceof Promise) {
-      throw new TypeError(
-        "tidy: the body returned a promise. A scope is synchronous; own what crosses an await with `using`.",
-      );
-    }
+    const result = synchronous("tidy", body());
     returned = takeOut(result, begin);
     return result;
   } finally {
@@ -69,6 +64,15 @@ export function tidy<T>(body: () => T): T {
     innermost = enclosing;
     for (const tensor of returned) register(tensor);
   }
+}
+
+function synchronous<T>(scope: string, result: T): T {
+  if (result instanceof Promise) {
+    throw new TypeError(
+      `${scope}: the body returned a promise. A scope is synchronous; own what crosses an await with \`using\`.`,
+    );
+  }
+  return result;
 }
 
 /** Takes the tensors in `result` that belong to the scope at `begin` out of it. */
@@ -109,11 +113,14 @@ function isTensor(value: object): value is Tensor {
   return "surrender" in value;
 }
 
-/** Runs `body` without recording gradients. */
+/**
+ * Runs `body` without recording gradients.
+ * @throws TypeError when `body` returns a promise: what it did after its first `await` would be recorded
+ */
 export function noGrad<T>(body: () => T): T {
   const before = native.setGradEnabled(false);
   try {
-    return body();
+    return synchronous("noGrad", body());
   } finally {
     native.setGradEnabled(before);
   }

@@ -52,11 +52,15 @@ test("two workers train at once and share nothing", async () => {
 });
 
 test("recording of gradients is each worker's own", async () => {
-  const off = start(
-    "return noGrad(() => new Promise((r) => r(0))) && F.ones([1]).setRequiresGrad(true).mul(2).requiresGrad",
-  );
-  const on = start("return F.ones([1]).setRequiresGrad(true).mul(2).requiresGrad");
-  expect(await Promise.all([off.answer, on.answer])).toEqual([true, true]);
+  const records = "F.ones([1]).setRequiresGrad(true).mul(2).requiresGrad";
+  // The first stays inside of its noGrad until the second has answered.
+  const gate = new Int32Array(new SharedArrayBuffer(4));
+  const off = start(`return noGrad(() => { Atomics.wait(workerData, 0, 0); return ${records}; })`, gate);
+  const on = start(`return ${records}`);
+  expect(await on.answer).toBe(true);
+  Atomics.store(gate, 0, 1);
+  Atomics.notify(gate, 0);
+  expect(await off.answer).toBe(false);
 });
 
 test("a worker that holds tensors is terminated cleanly, in the middle of its work", async () => {
