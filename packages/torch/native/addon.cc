@@ -1,6 +1,10 @@
 // Registration, and the small readers and makers of N-API values.
 #include "addon.h"
 
+#ifdef __GLIBC__
+#include <malloc.h>
+#endif
+
 namespace asvr {
 
 namespace {
@@ -133,7 +137,21 @@ void set(napi_env env, napi_value object, const char* name, napi_value value) {
 
 }  // namespace asvr
 
+#ifdef __GLIBC__
+// Tensors of some megabytes come and go with every operator. By default glibc maps and unmaps each of them, and the
+// page faults of fresh memory then cost more than the arithmetic (a third of a small training step). With these limits
+// the heap keeps such blocks; larger ones are still mapped, so that they go back to the system.
+static void keepFreedMemory() {
+  mallopt(M_MMAP_THRESHOLD, 32 << 20);
+  mallopt(M_TRIM_THRESHOLD, 512 << 20);
+  mallopt(M_TOP_PAD, 64 << 20);
+}
+#else
+static void keepFreedMemory() {}
+#endif
+
 NAPI_MODULE_INIT() {
+  keepFreedMemory();
   napi_set_instance_data(
       env, new asvr::Environment(), [](napi_env, void* data, void*) { delete static_cast<asvr::Environment*>(data); },
       nullptr);

@@ -26,7 +26,8 @@ export class VisualCache {
   batch(keys: readonly string[]): VisualBatch {
     const rows = Int32Array.from(keys, (key) => {
       const row = this.#index.get(key);
-      if (row === undefined) throw new DataError(`there are no features of ${key}: make the codes of this data set first`);
+      if (row === undefined)
+        throw new DataError(`there are no features of ${key}: make the codes of this data set first`);
       return row;
     });
     return tidy(() => {

@@ -59,7 +59,7 @@ goldenFamily("b_llama", (golden) => {
   expectGradients(model, golden.under("packed/grad/weight/"), gradients);
 
   // Greedy decoding, with the cache.
-  const cache = new KeyValueCache();
+  using cache = new KeyValueCache();
   let ids = golden.tensor("generate/in/input_ids");
   const generated: number[] = [];
   let last: Tensor | undefined;

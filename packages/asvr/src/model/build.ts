@@ -57,7 +57,11 @@ export interface Tokenizers {
 }
 
 /** The vision-language model of a row. Its tokenizers are frozen and stay the caller's. */
-export function buildVisionLanguageModel(recipe: Recipe, vocabSize: number, tokenizers: Tokenizers): VisionLanguageModel {
+export function buildVisionLanguageModel(
+  recipe: Recipe,
+  vocabSize: number,
+  tokenizers: Tokenizers,
+): VisionLanguageModel {
   const { visualInput, encoder } = recipe;
   const visualDim = visualInput === "continuous" ? encoder.hiddenSize : tokenizers.semantic.codeDim;
   return new VisionLanguageModel(

@@ -32,13 +32,18 @@ export const settingsSchema = z.object({
   }),
   tokenizers: z.object({ semantic: training, appearance: training }),
   /** The language model on text alone, before it sees a picture. */
-  languageModel: training,
+  languageModel: training.extend({
+    /** Share of the texts that are learned themselves; the rest only serves as context of its questions. */
+    textShare: z.number().min(0).max(1),
+  }),
   /** Steps of the rows' two stages; the rows' recipes say the rest. */
   steps: z.object({ pretraining: count, tuning: count }),
   /** Pictures whose questions are answered side by side. */
   evaluationBatch: count,
   /** Threads of each training. */
   threads: count,
+  /** Dtype of the matrix products: bfloat16 where the processor is faster with it. Everything else is float32. */
+  matmul: z.enum(["float32", "bfloat16"]),
   saveEverySeconds: z.number().positive(),
 });
 export interface StudySettings extends z.infer<typeof settingsSchema> {}
@@ -59,10 +64,11 @@ export const demoSettings: StudySettings = {
     semantic: { steps: 150, batchSize: 96, learningRate: 1e-3 },
     appearance: { steps: 250, batchSize: 64, learningRate: 2e-3 },
   },
-  languageModel: { steps: 600, batchSize: 32, learningRate: 3e-3 },
+  languageModel: { steps: 1200, batchSize: 16, learningRate: 3e-3, textShare: 0.1 },
   steps: { pretraining: 200, tuning: 800 },
   evaluationBatch: 50,
   threads: 1,
+  matmul: "float32",
   saveEverySeconds: 20,
 };
 
@@ -78,7 +84,7 @@ export const quickSettings: StudySettings = {
     semantic: { steps: 20, batchSize: 64, learningRate: 1e-3 },
     appearance: { steps: 20, batchSize: 64, learningRate: 2e-3 },
   },
-  languageModel: { steps: 60, batchSize: 32, learningRate: 3e-3 },
+  languageModel: { steps: 60, batchSize: 16, learningRate: 3e-3, textShare: 0.1 },
   steps: { pretraining: 20, tuning: 60 },
 };
 

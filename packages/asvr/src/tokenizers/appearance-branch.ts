@@ -61,7 +61,7 @@ export class AppearanceBranch extends nn.Module implements VisualTokenizer, Pict
 
   /** The codes of hidden states that are at hand already: (batch, positions, dim) -> (batch, positions, D), int64 */
   encodeFeatures(hiddenState: Tensor): Tensor {
-    return noGrad(() => tidy(() => this.quantizer.codesOf(this.#reduce(hiddenState))));
+    return noGrad(() => tidy(() => this.quantizer.codesOf(this.prepare(hiddenState))));
   }
 
   embed(codes: Tensor): Tensor {
@@ -90,7 +90,7 @@ export class AppearanceBranch extends nn.Module implements VisualTokenizer, Pict
   loss(pixelValues: Tensor): Tensor {
     return tidy(() => {
       const hiddenState = noGrad(() => this.#encoder.hiddenState(pixelValues, this.config.layer));
-      const reduced = this.#reduce(hiddenState);
+      const reduced = this.prepare(hiddenState);
       if (!this.quantizer.started) this.quantizer.initialiseFrom(reduced);
       const { quantized, commitmentLoss } = this.quantizer.encodeAndUpdate(reduced);
       const patches = unfoldPatches(pixelValues, this.#encoder.config.patchSize);
@@ -99,8 +99,8 @@ export class AppearanceBranch extends nn.Module implements VisualTokenizer, Pict
     });
   }
 
-  /** (batch, positions, encoder dim) -> (batch, positions, codeDim) */
-  #reduce(hiddenState: Tensor): Tensor {
+  /** What is quantized, of hidden states of `layer`: (batch, positions, encoder dim) -> (batch, positions, codeDim) */
+  prepare(hiddenState: Tensor): Tensor {
     return this.down.forward(F.layerNorm(hiddenState, [hiddenState.size(-1)]));
   }
 }

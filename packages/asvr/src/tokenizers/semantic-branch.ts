@@ -47,7 +47,7 @@ export class SemanticBranch extends nn.Module implements VisualTokenizer, Pictur
 
   /** The codes of hidden states that are at hand already: (batch, positions, dim) -> (batch, positions, D), int64 */
   encodeFeatures(hiddenState: Tensor): Tensor {
-    return noGrad(() => tidy(() => this.quantizer.codesOf(this.#prepare(hiddenState))));
+    return noGrad(() => tidy(() => this.quantizer.codesOf(this.prepare(hiddenState))));
   }
 
   embed(codes: Tensor): Tensor {
@@ -62,14 +62,15 @@ export class SemanticBranch extends nn.Module implements VisualTokenizer, Pictur
   loss(pixelValues: Tensor): Tensor {
     return noGrad(() =>
       tidy(() => {
-        const features = this.#prepare(this.#encoder.hiddenState(pixelValues, this.config.layer));
+        const features = this.prepare(this.#encoder.hiddenState(pixelValues, this.config.layer));
         if (!this.quantizer.started) this.quantizer.initialiseFrom(features);
         return this.quantizer.encodeAndUpdate(features).quantized.mseLoss(features);
       }),
     );
   }
 
-  #prepare(hiddenState: Tensor): Tensor {
+  /** What is quantized, of hidden states of `layer`: (batch, positions, dim) -> same */
+  prepare(hiddenState: Tensor): Tensor {
     return this.config.normaliseFeatures ? F.layerNorm(hiddenState, [this.codeDim]) : hiddenState;
   }
 }

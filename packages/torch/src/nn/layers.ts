@@ -1,3 +1,4 @@
+import type { DType } from "../dtype.js";
 import * as F from "../operators.generated.js";
 import type { Tensor } from "../tensor.js";
 import { Module, parameter, type StateEntry } from "./module.js";
@@ -6,6 +7,23 @@ import { Module, parameter, type StateEntry } from "./module.js";
 function uniformFanIn(fanIn: number): (tensor: Tensor) => void {
   const bound = 1 / Math.sqrt(fanIn);
   return (tensor) => void tensor.uniform_(-bound, bound);
+}
+
+let matmulDtype: DType | undefined;
+
+/**
+ * Lets the matrix products of Linear and FusedLinear run in a narrower dtype; their inputs, outputs, weights and
+ * gradients stay as they are. On a processor with bfloat16 units that takes about half the time, at the precision of
+ * mixed-precision training. `undefined`: in the dtype of the weights.
+ */
+export function setMatmulDtype(dtype: DType | undefined): void {
+  matmulDtype = dtype;
+}
+
+/** x Wᵀ + b in the dtype that `setMatmulDtype` chose. */
+function product(x: Tensor, weight: Tensor, bias: Tensor | null): Tensor {
+  if (matmulDtype === undefined) return F.linear(x, weight, bias);
+  return F.linear(x.to(matmulDtype), weight.to(matmulDtype), bias?.to(matmulDtype)).to(x.dtype);
 }
 
 /** y = x Wᵀ + b. (…, inFeatures) -> (…, outFeatures) */
@@ -20,7 +38,7 @@ export class Linear extends Module {
   }
 
   forward(x: Tensor): Tensor {
-    return F.linear(x, this.weight, this.bias);
+    return product(x, this.weight, this.bias);
   }
 }
 
@@ -44,7 +62,7 @@ export class FusedLinear extends Module {
 
   /** All outputs side by side: (…, inFeatures) -> (…, sum of sizes) */
   forwardWhole(x: Tensor): Tensor {
-    return F.linear(x, this.weight, this.bias);
+    return product(x, this.weight, this.bias);
   }
 
   forward(x: Tensor): Tensor[] {

@@ -28,7 +28,9 @@ export async function answerTestSets(
 ): Promise<void> {
   const template = templates[recipe.stages.tuning.template];
   for (const split of ["test-seen", "test-novel"] as const) {
-    const { records } = await loadRecords(join(layout.data(folder), `${split}.json`), { imagesFolder: layout.data(folder) });
+    const { records } = await loadRecords(join(layout.data(folder), `${split}.json`), {
+      imagesFolder: layout.data(folder),
+    });
     const questions = records.map((record) => testQuestion(record, tokenizer, template, imageRef));
     using visual = await loadVisualCache(folder, split, recipe, parts);
     const found = await evaluate({
@@ -73,7 +75,16 @@ function attentionSamples(
     return tidy(() => {
       const { features } = visual.batch([prompt.image!.key]);
       const { mean, byLayer } = attentionToPicture(model, prompt, features, options);
-      return { id, image, question, answer, prediction, grid: [side, side] as [number, number], attention: mean, byLayer };
+      return {
+        id,
+        image,
+        question,
+        answer,
+        prediction,
+        grid: [side, side] as [number, number],
+        attention: mean,
+        byLayer,
+      };
     });
   });
 }

@@ -8,9 +8,9 @@ import { VisualCache } from "../../data/visual-cache.js";
 import { DataError } from "../../errors.js";
 import type { Recipe } from "../../recipes/recipe.js";
 import { table1 } from "../../recipes/table1.js";
+import { indices } from "../../training/objectives/pictures.js";
 import { layout, microPreprocessing, type Split, splits } from "../layout.js";
 import { type FrozenParts, hashOf, loadFrozenParts } from "./load.js";
-import { indices } from "../../training/objectives/pictures.js";
 import type { PartContext } from "./part.js";
 
 const recordsOf: Record<Split, string> = {
@@ -57,6 +57,18 @@ function encodeOnce({ encoder, semantic, appearance }: FrozenParts, recipe: Reci
   };
 }
 
+/** What a row's model reads of pictures: features of the frozen encoder, or the embeddings of their semantic codes. */
+export function visualInputOf(parts: FrozenParts, recipe: Recipe, pixelValues: Tensor): Tensor {
+  return tidy(() => {
+    const { features, semantic } = encodeOnce(parts, recipe, pixelValues);
+    return recipe.visualInput === "continuous" ? features : embeddings(parts, semantic);
+  });
+}
+
+function embeddings({ semantic }: FrozenParts, codes: Tensor): Tensor {
+  return noGrad(() => tidy(() => semantic.embed(codes.to("int64")).select(-2, semantic.depth - 1)));
+}
+
 /** Files whose change makes the codes stale. */
 async function originOf(folder: string): Promise<Record<string, string>> {
   return {
@@ -101,9 +113,16 @@ export async function loadVisualCache(
   if (kind === "semantic" || kind === "dual") codes.set("semantic", semantic);
   if (kind === "appearance" || kind === "dual") codes.set("appearance", appearance);
   if (kind === "control") codes.set("semantic", codesOfAnother(semantic, recipe.seed));
-  const discrete = () =>
-    noGrad(() => tidy(() => parts.semantic.embed(semantic.to("int64")).select(-2, parts.semantic.depth - 1)));
-  return new VisualCache(keys, recipe.visualInput === "discrete" ? discrete() : tensors.get("features")!, codes);
+  const features = tensors.get("features")!;
+  const cache = new VisualCache(
+    keys,
+    recipe.visualInput === "discrete" ? embeddings(parts, semantic) : features,
+    codes,
+  );
+  // What this row does not read is freed; the cache owns the rest.
+  const used = new Set([cache.features, ...codes.values()]);
+  for (const tensor of tensors.values()) if (!used.has(tensor)) tensor.dispose();
+  return cache;
 }
 
 /** The control: every picture has the codes of another one, always the same. */

@@ -11,8 +11,8 @@ import { buildEncoder } from "../../model/build.js";
 import { VisionLanguageModel } from "../../model/lvlm.js";
 import { Projector } from "../../model/projector.js";
 import { table1 } from "../../recipes/table1.js";
-import { latestCheckpoint, loadModules } from "../../training/checkpoint.js";
-import { ContrastiveObjective, type CaptionedView } from "../../training/objectives/encoder.js";
+import { latestCheckpoint } from "../../training/checkpoint.js";
+import { type CaptionedView, ContrastiveObjective } from "../../training/objectives/encoder.js";
 import { type CaptionedPicture, CaptioningObjective } from "../../training/objectives/scenes.js";
 import { train } from "../../training/trainer.js";
 import { unfoldPatches } from "../../vision/patches.js";
@@ -99,7 +99,11 @@ interface Views {
   pictures: CaptionedPicture[];
 }
 
-async function readViews({ folder, onProgress }: PartContext, patchSize: number, tokenizer: TextTokenizer): Promise<Views> {
+async function readViews(
+  { folder, onProgress }: PartContext,
+  patchSize: number,
+  tokenizer: TextTokenizer,
+): Promise<Views> {
   const records = JSON.parse(await readFile(join(folder, "data", "encoder.json"), "utf8")) as EncoderRecord[];
   const paths = [...new Set(records.map(({ image }) => image))];
   const rowOf = new Map(paths.map((path, row) => [path, row]));
@@ -133,7 +137,11 @@ async function readViews({ folder, onProgress }: PartContext, patchSize: number,
 }
 
 /** Patches that a region covers, row by row. Regions lie along the patches. */
-function positionsOf([x, y, width, height]: readonly [number, number, number, number], patch: number, grid: number): number[] {
+function positionsOf(
+  [x, y, width, height]: readonly [number, number, number, number],
+  patch: number,
+  grid: number,
+): number[] {
   const positions: number[] = [];
   for (let row = y / patch; row < (y + height) / patch; row++) {
     for (let column = x / patch; column < (x + width) / patch; column++) positions.push(row * grid + column);

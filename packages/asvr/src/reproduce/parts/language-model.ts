@@ -20,7 +20,10 @@ export async function trainLanguageModel(context: PartContext): Promise<string> 
   const tokenizer = TextTokenizer.fromFile(layout.textTokenizer(folder));
   const file = join(layout.data(folder), "text.json");
   const { records } = await loadTextRecords(file);
-  const { samples } = buildSamples(records, {
+  const every = settings.languageModel.textShare > 0 ? Math.round(1 / settings.languageModel.textShare) : Infinity;
+  let texts = 0;
+  const learned = records.filter((record) => !("text" in record) || texts++ % every === 0);
+  const { samples } = buildSamples(learned, {
     file,
     tokenizer,
     template: templates.micro,
@@ -31,7 +34,11 @@ export async function trainLanguageModel(context: PartContext): Promise<string> 
   manualSeed(settings.sharedSeed);
   const { hiddenSize } = recipe.language;
   const language = buildLanguageModel(recipe, tokenizer.vocabSize);
-  const model = new VisionLanguageModel({ language, projector: new Projector(hiddenSize, hiddenSize), supervision: null });
+  const model = new VisionLanguageModel({
+    language,
+    projector: new Projector(hiddenSize, hiddenSize),
+    supervision: null,
+  });
   const objective = new VisionLanguageObjective(model, {
     samples,
     visual: null,

@@ -30,5 +30,7 @@ export function loadFrozenParts(folder: string, recipe: Recipe): FrozenParts {
 }
 
 export async function hashOf(file: string): Promise<string> {
-  return createHash("sha256").update(await readFile(file)).digest("hex");
+  return createHash("sha256")
+    .update(await readFile(file))
+    .digest("hex");
 }

@@ -28,12 +28,13 @@ export interface PartProgress {
 export interface PartRecord {
   name: string;
   fingerprint: string;
+  state: "started" | "done";
   /** Wall seconds over all processes that worked on it, as far as they could save. */
   seconds: number;
   detail?: string;
 }
 
-/** `parts/NAME.json` says that a part is done, and from what settings. */
+/** `parts/NAME.json` says how far a part is, and from what settings it is made. */
 export async function readPart(folder: string, name: string): Promise<PartRecord | undefined> {
   const file = join(folder, "parts", `${name}.json`);
   return existsSync(file) ? (JSON.parse(await readFile(file, "utf8")) as PartRecord) : undefined;
@@ -54,7 +55,8 @@ export async function writeJson(file: string, value: unknown): Promise<void> {
 /** What all trainings of a study have in common. */
 export function trainOptions(
   context: PartContext,
-  options: Pick<TrainOptions, "folder" | "stage" | "stageNumber" | "steps" | "learningRate" | "seed"> & Partial<TrainOptions>,
+  options: Pick<TrainOptions, "folder" | "stage" | "stageNumber" | "steps" | "learningRate" | "seed"> &
+    Partial<TrainOptions>,
 ): TrainOptions {
   return {
     warmupRatio: 0.05,
@@ -69,6 +71,14 @@ export function trainOptions(
   };
 }
 
-function partProgress({ stage, step, steps, loss, samplesPerSecond, secondsLeft, memoryBytes }: Progress): PartProgress {
+function partProgress({
+  stage,
+  step,
+  steps,
+  loss,
+  samplesPerSecond,
+  secondsLeft,
+  memoryBytes,
+}: Progress): PartProgress {
   return { phase: stage, done: step, total: steps, loss, samplesPerSecond, secondsLeft, memoryBytes };
 }

@@ -27,7 +27,9 @@ export async function trainTokenizers(context: PartContext): Promise<string> {
   const out = join(folder, "tokenizers");
   await mkdir(join(out, "pictures"), { recursive: true });
 
-  const { records } = await loadRecords(join(layout.data(folder), "captions.json"), { imagesFolder: layout.data(folder) });
+  const { records } = await loadRecords(join(layout.data(folder), "captions.json"), {
+    imagesFolder: layout.data(folder),
+  });
   const paths = records.slice(0, PICTURES).map(({ image }) => image!);
   const pixelValues = await loadPictures(layout.data(folder), paths, microPreprocessing);
 
@@ -123,7 +125,9 @@ async function drawReconstructions(
   for (let i = 0; i < count; i++) {
     const file = `tokenizers/pictures/${i}.png`;
     const pixels = bytes.subarray(i * size * size * 3, (i + 1) * size * size * 3);
-    await sharp(pixels, { raw: { width: size, height: size, channels: 3 } }).png().toFile(join(folder, file));
+    await sharp(pixels, { raw: { width: size, height: size, channels: 3 } })
+      .png()
+      .toFile(join(folder, file));
     shown.push({ original: `data/${paths[i]!}`, appearance: file });
   }
   return shown;

@@ -68,18 +68,35 @@ export class CaptioningObjective implements Objective<PictureBatch> {
     const { vision, text, captioner } = this.networks;
     const { patches } = this.data;
     const [, positions] = patches.shape as [number, number, number];
-    const chosen = patches.indexSelect(0, indices(pictures.map(({ picture }) => picture), patches.device));
-    const at = indices(Array.from({ length: positions }, (_, i) => i), device).unsqueeze(0).expand([pictures.length, -1]);
+    const chosen = patches.indexSelect(
+      0,
+      indices(
+        pictures.map(({ picture }) => picture),
+        patches.device,
+      ),
+    );
+    const at = indices(
+      Array.from({ length: positions }, (_, i) => i),
+      device,
+    )
+      .unsqueeze(0)
+      .expand([pictures.length, -1]);
     const { lastHiddenState, pooled } = vision.forwardPatches(chosen, at);
 
     const kinds = pictures[0]!.captions.length;
     const contrastive = Array.from({ length: kinds }, (_, kind) => {
-      const { inputIds, mask } = padTexts(pictures.map(({ captions }) => this.data.encodeText(captions[kind]!)), device);
+      const { inputIds, mask } = padTexts(
+        pictures.map(({ captions }) => this.data.encodeText(captions[kind]!)),
+        device,
+      );
       return sigmoidContrastiveLoss(this.#scale.forward(text.forward(inputIds, mask).pooled, pooled!));
     }).reduce((sum, loss) => sum.add(loss));
     // Packing may put pictures in another order.
     const rowOf = new Map(pictures.map(({ sample }, row) => [sample.image!.key, row]));
-    const order = indices(packed.images.map(({ ref }) => rowOf.get(ref.key)!), device);
+    const order = indices(
+      packed.images.map(({ ref }) => rowOf.get(ref.key)!),
+      device,
+    );
     const { textNll, textCount } = captioner.losses(batchTensors(packed, device), {
       features: lastHiddenState.indexSelect(0, order),
       codes: new Map(),

@@ -2,9 +2,9 @@ import type { nn, Tensor } from "@asvr/torch";
 import { chooseMembers, groupByImage, Sampler } from "../../data/loader.js";
 import { type PackedBatch, packSamples, planRows } from "../../data/packing.js";
 import type { Sample } from "../../data/samples.js";
+import type { VisualCache } from "../../data/visual-cache.js";
 import { batchTensors } from "../../model/layout.js";
 import { totalLoss, type VisionLanguageModel } from "../../model/lvlm.js";
-import type { VisualCache } from "../../data/visual-cache.js";
 import type { Objective, StepLosses } from "../objective.js";
 
 export interface VisionLanguageOptions {
@@ -51,9 +51,11 @@ export class VisionLanguageObjective implements Objective<PackedBatch> {
 
   batches(step: number): PackedBatch[] {
     const { samples, samplesPerImage: count, seed, imageTokens } = this.options;
-    const chosen = this.#sampler.at(step).map(({ item, epoch }) =>
-      chooseMembers(this.#groups[item]!, { item, epoch, count, seed }).map((member) => samples[member]!),
-    );
+    const chosen = this.#sampler
+      .at(step)
+      .map(({ item, epoch }) =>
+        chooseMembers(this.#groups[item]!, { item, epoch, count, seed }).map((member) => samples[member]!),
+      );
     // A row a picture: rows of nearly one length waste little, and the mask stays small.
     const capacity = Math.max(...chosen.map((group) => packedLength(group, imageTokens)));
     return [packSamples(chosen.flat(), { capacity, imageTokens, sharePrefix: true })];

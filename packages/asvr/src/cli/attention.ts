@@ -1,0 +1,81 @@
+import { noGrad, tensor, tidy } from "@asvr/torch";
+import { Command } from "commander";
+import { attentionToPicture } from "../analysis/attention.js";
+import { decodeImage } from "../data/images.js";
+import { packSamples } from "../data/packing.js";
+import { preprocess } from "../data/preprocess.js";
+import { testQuestion } from "../evaluation/questions.js";
+import { templates } from "../language/conversation.js";
+import { generate } from "../language/generation.js";
+import { microPreprocessing } from "../reproduce/layout.js";
+import { visualInputOf } from "../reproduce/parts/codes.js";
+import { loadTrainedRow, studyOf } from "../reproduce/trained-row.js";
+import { commandContext } from "./context.js";
+import { printJson } from "./options.js";
+import { progressDisplay } from "./progress.js";
+
+interface Options {
+  image: string;
+  question: string;
+  json: boolean;
+}
+
+/** Darker for more: ten steps. */
+const SHADES = " .:-=+*#%@";
+
+export function attentionCommand(): Command {
+  return new Command("attention")
+    .description("ask a trained row about a picture, and show where its last token looks")
+    .argument("<run>", "run folder of a row, as runs/demo/asvr-s0")
+    .requiredOption("--image <file>", "the picture")
+    .requiredOption("--question <text>", "the question")
+    .option("--json", "print answer and attention as one JSON object", false)
+    .addHelpText(
+      "after",
+      `
+Example:
+  asvr attention runs/demo/asvr-s0 --image runs/demo/data/images/test-seen/000003.png --question "what at top-left ?"`,
+    )
+    .action(async (run: string, { image, question, json }: Options) => {
+      const context = await commandContext(await studyOf(run), run, progressDisplay());
+      const pixels = await preprocess(await decodeImage(image), microPreprocessing);
+      using row = await loadTrainedRow(context, run);
+      const { model, tokenizer, parts, imageTokens, recipe } = row;
+      const conversations = [
+        { from: "human" as const, value: `<image>\n${question}` },
+        { from: "gpt" as const, value: "" },
+      ];
+      const template = templates[recipe.stages.tuning.template];
+      const { prompt } = testQuestion({ id: "question", image, conversations }, tokenizer, template, (key) => ({
+        key,
+      }));
+      const side = Math.sqrt(imageTokens);
+      const { answer, map } = noGrad(() =>
+        tidy(() => {
+          const { size } = microPreprocessing;
+          const features = visualInputOf(parts, recipe, tensor(pixels, { shape: [1, 3, size, size] }));
+          const options = { imageTokens, device: context.device };
+          const capacity = prompt.inputIds.length + imageTokens;
+          const packed = packSamples([prompt], { capacity, imageTokens, sharePrefix: false });
+          const [ids] = generate(model, packed, features, {
+            eosId: tokenizer.eosId,
+            maxNewTokens: 16,
+            device: context.device,
+          });
+          const decoded = tokenizer.decode(ids!, { skipSpecialTokens: true }).trim();
+          return { answer: decoded, map: attentionToPicture(model, prompt, features, options) };
+        }),
+      );
+      if (json)
+        printJson({ run, image, question, answer, grid: [side, side], attention: map.mean, byLayer: map.byLayer });
+      else process.stdout.write(`${question} ${answer}\n${draw(map.mean, side)}`);
+    });
+}
+
+function draw(attention: readonly number[], side: number): string {
+  const most = Math.max(...attention);
+  const cell = (value: number) =>
+    SHADES[Math.min(SHADES.length - 1, Math.floor((value / most) * SHADES.length))]!.repeat(4);
+  const rows = Array.from({ length: side }, (_, row) => attention.slice(row * side, (row + 1) * side));
+  return rows.map((row) => `${row.map(cell).join("")}\n`.repeat(2)).join("");
+}

@@ -1,0 +1,100 @@
+import cliProgress from "cli-progress";
+import type { PartProgress } from "../reproduce/parts/part.js";
+
+/** How often a part's line is repeated where there is no terminal. */
+const LINE_EVERY_SECONDS = 15;
+
+/** Shows how far parts are, on standard error: a bar each in a terminal, plain lines elsewhere. */
+export interface ProgressDisplay {
+  start(part: string): void;
+  update(part: string, progress: PartProgress): void;
+  done(part: string, seconds: number, detail?: string): void;
+  note(text: string): void;
+  close(): void;
+}
+
+export function progressDisplay(): ProgressDisplay {
+  return process.stderr.isTTY ? new Bars() : new Lines();
+}
+
+function describe({ phase, loss, samplesPerSecond, secondsLeft, memoryBytes }: PartProgress): string {
+  return [
+    phase,
+    loss !== undefined && `loss ${loss.toFixed(3)}`,
+    samplesPerSecond !== undefined && `${samplesPerSecond.toFixed(0)} samples/s`,
+    memoryBytes !== undefined && `${(memoryBytes / 2 ** 20).toFixed(0)} MB`,
+    secondsLeft !== undefined && `${duration(secondsLeft)} left`,
+  ]
+    .filter(Boolean)
+    .join(", ");
+}
+
+export function duration(seconds: number): string {
+  if (seconds < 60) return `${Math.round(seconds)} s`;
+  return `${Math.floor(seconds / 60)} min ${Math.round(seconds % 60)} s`;
+}
+
+class Bars implements ProgressDisplay {
+  readonly #bars = new Map<string, cliProgress.SingleBar>();
+  readonly #all = new cliProgress.MultiBar(
+    {
+      format: " {part} {bar} {percentage}% {text}",
+      stream: process.stderr,
+      hideCursor: true,
+      clearOnComplete: true,
+      barsize: 24,
+    },
+    cliProgress.Presets.shades_classic,
+  );
+
+  start(part: string): void {
+    this.#bars.set(part, this.#all.create(1, 0, { part: part.padEnd(20), text: "" }));
+  }
+
+  update(part: string, progress: PartProgress): void {
+    const bar = this.#bars.get(part);
+    bar?.setTotal(progress.total);
+    bar?.update(progress.done, { text: describe(progress) });
+  }
+
+  done(part: string, seconds: number, detail?: string): void {
+    const bar = this.#bars.get(part);
+    if (bar) this.#all.remove(bar);
+    this.#bars.delete(part);
+    this.note(`✓ ${part}  ${duration(seconds)}${detail ? `  ${detail}` : ""}`);
+  }
+
+  note(text: string): void {
+    this.#all.log(`${text}\n`);
+  }
+
+  close(): void {
+    this.#all.stop();
+  }
+}
+
+class Lines implements ProgressDisplay {
+  readonly #shown = new Map<string, number>();
+
+  start(part: string): void {
+    this.#shown.set(part, performance.now());
+    this.note(`${part}: started`);
+  }
+
+  update(part: string, progress: PartProgress): void {
+    const now = performance.now();
+    if (now - (this.#shown.get(part) ?? 0) < LINE_EVERY_SECONDS * 1000) return;
+    this.#shown.set(part, now);
+    this.note(`${part}: ${progress.done} of ${progress.total}, ${describe(progress)}`);
+  }
+
+  done(part: string, seconds: number, detail?: string): void {
+    this.note(`${part}: done in ${duration(seconds)}${detail ? `, ${detail}` : ""}`);
+  }
+
+  note(text: string): void {
+    process.stderr.write(`${text}\n`);
+  }
+
+  close(): void {}
+}

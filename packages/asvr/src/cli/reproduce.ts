@@ -1,0 +1,105 @@
+import { existsSync } from "node:fs";
+import { join } from "node:path";
+import { Command } from "commander";
+import { ConfigError } from "../errors.js";
+import { allRows, type Table1Row } from "../recipes/table1.js";
+import { writeReport } from "../report/report.js";
+import { fasterMatmul } from "../reproduce/matmul.js";
+import { demoSettings, quickSettings, type StudySettings } from "../reproduce/settings.js";
+import { readSettings, runStudy } from "../reproduce/study.js";
+import { interruptSignal, oneOf, positive, printJson, wholeNumber } from "./options.js";
+import { progressDisplay } from "./progress.js";
+
+interface Options {
+  scale: string;
+  rows?: string;
+  seeds: number;
+  steps?: number;
+  quick: boolean;
+  out?: string;
+  jobs?: number;
+  sharedSeed: number;
+  matmul: string;
+  fresh: boolean;
+  json: boolean;
+}
+
+export function reproduceCommand(): Command {
+  return new Command("reproduce")
+    .description("run a table of the paper: every part, every row, every seed, then the report")
+    .argument("<table>", "which table: table1")
+    .option("--scale <scale>", "micro: the embedded world, minutes on a CPU", "micro")
+    .option("--rows <rows>", "rows by id, with commas, or all; default: those of the demo")
+    .option("--seeds <count>", "seeds of each row: 0 to count-1", positive, 1)
+    .option("--steps <steps>", "tuning steps of each row; pretraining has a quarter of them", positive)
+    .option("--quick", "every part in under two minutes; the scores mean nothing", false)
+    .option("--out <folder>", "run folder (default: runs/demo, or runs/quick with --quick)")
+    .option("--jobs <count>", "parts that run side by side (default: one for each core)", positive)
+    .option("--shared-seed <seed>", "draws the world and the shared parts", wholeNumber, 0)
+    .option("--matmul <dtype>", "of matrix products: float32, bfloat16, or auto, whichever is faster here", "auto")
+    .option("--fresh", "make parts again that the folder holds with other settings", false)
+    .option("--json", "print the tables as one JSON object", false)
+    .addHelpText(
+      "after",
+      `
+The same command goes on where it was stopped. Rows: ${allRows.join(", ")}.
+
+Example:
+  asvr reproduce table1 --scale micro --rows llava,asvr --seeds 3 --out runs/three-seeds`,
+    )
+    .action(async (table: string, options: Options) => {
+      oneOf("the table", table, ["table1"]);
+      oneOf("--scale", options.scale, ["micro"]);
+      const folder = options.out ?? (options.quick ? "runs/quick" : "runs/demo");
+      const settings = await resolveSettings(options, folder);
+      const display = progressDisplay();
+      try {
+        await runStudy({
+          folder,
+          settings,
+          command: `asvr ${process.argv.slice(2).join(" ")}`,
+          jobs: options.jobs,
+          fresh: options.fresh,
+          signal: interruptSignal(),
+          onKept: (part) => display.note(`${part}: done before`),
+          onStart: (part) => display.start(part),
+          onProgress: (part, progress) => display.update(part, progress),
+          onDone: (part, { seconds, detail }) => display.done(part, seconds, detail),
+        });
+      } finally {
+        display.close();
+      }
+      const { tables, summary } = await writeReport(folder);
+      if (options.json) printJson({ folder, ...tables });
+      else process.stdout.write(`${summary}\n`);
+    });
+}
+
+async function resolveSettings(options: Options, folder: string): Promise<StudySettings> {
+  const { quick, rows, seeds, steps, sharedSeed, matmul } = options;
+  const base = quick ? quickSettings : demoSettings;
+  return {
+    ...base,
+    matmul: await resolveMatmul(matmul, folder, base.threads),
+    rows: rows === undefined ? base.rows : readRows(rows),
+    seeds: Array.from({ length: seeds }, (_, seed) => seed),
+    sharedSeed,
+    steps: steps === undefined ? base.steps : { pretraining: Math.max(1, Math.round(steps / 4)), tuning: steps },
+  };
+}
+
+/** As asked for; else as the folder's study has it; else whatever this machine is faster with. */
+async function resolveMatmul(asked: string, folder: string, threads: number): Promise<StudySettings["matmul"]> {
+  if (asked !== "auto") return oneOf<StudySettings["matmul"]>("--matmul", asked, ["float32", "bfloat16"]);
+  if (existsSync(join(folder, "settings.json"))) return (await readSettings(folder)).matmul;
+  return fasterMatmul(threads);
+}
+
+function readRows(text: string): Table1Row[] {
+  if (text === "all") return [...allRows];
+  const rows = text.split(",").map((row) => row.trim());
+  const unknown = rows.filter((row) => !(allRows as string[]).includes(row));
+  if (unknown.length > 0)
+    throw new ConfigError(`--rows: table1 has no ${unknown.join(", ")}; it has ${allRows.join(", ")}`);
+  return [...new Set(rows)] as Table1Row[];
+}
