@@ -11,6 +11,8 @@ export interface BatchTensors {
   mask: Tensor;
   /** int64 (image tokens): flat index of every image token, pictures in the order of `images` */
   imagePositions: Tensor;
+  /** Whether a document begins with its picture: no token before it could predict its first codes. */
+  beginsWithImage: boolean;
   /** int64 (targets): flat index of the hidden state that predicts each target, and the target */
   targetPositions: Tensor;
   targetIds: Tensor;
@@ -28,6 +30,7 @@ export function batchTensors(batch: PackedBatch, device: string): BatchTensors {
       positions: grid(batch.positions),
       mask: visibilityMask(grid(batch.documents), grid(batch.segments)),
       imagePositions: ids(imagePositions(batch), [batch.images.reduce((sum, image) => sum + image.length, 0)]),
+      beginsWithImage: batch.images.some(({ row, start }) => batch.positions[row * length + start] === 0),
       targetPositions: ids(batch.targets.positions, [batch.targets.positions.length]),
       targetIds: ids(batch.targets.ids, [batch.targets.ids.length]),
     };

@@ -1,4 +1,5 @@
 import { F, nn, ShapeError, type Tensor, tidy } from "@asvr/torch";
+import { ConfigError } from "../errors.js";
 import type { LlamaContext, LlamaForCausalLM } from "../language/llama.js";
 import type { Alignment, VisualSupervision } from "../supervision/supervision.js";
 import { linearNll } from "./chunked-loss.js";
@@ -78,6 +79,7 @@ export class VisionLanguageModel extends nn.Module {
    * Both negative log-likelihoods of a batch, undivided: the caller divides by the counts of the whole step, so that
    * splitting it into micro-batches or ranks changes nothing (Eq. 3 is their sum). Text-only rows add no vision loss.
    * @param options.supervised false leaves L_vision out (Table 8: a stage without it)
+   * @throws ConfigError with alignment "next" where a document begins with its picture
    */
   losses(batch: BatchTensors, visual: VisualBatch | null, { supervised = true } = {}): Losses {
     return tidy(() => {
@@ -92,6 +94,12 @@ export class VisionLanguageModel extends nn.Module {
         visionCount: 0,
       };
       if (!supervised || !this.supervision || !visual || visual.features.size(0) === 0) return losses;
+      if (this.alignment === "next" && batch.beginsWithImage) {
+        throw new ConfigError(
+          'VisionLanguageModel: with alignment "next" the token before a picture predicts its first codes, but a document ' +
+            'begins with its picture. Use a tokenizer that starts every text with a token, or alignment "same".',
+        );
+      }
       const vision = this.supervision.loss(this.statesAtImages(flat, batch), flattened(visual.codes));
       return {
         ...losses,
