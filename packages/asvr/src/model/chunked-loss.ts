@@ -40,27 +40,40 @@ export function chunkedNll(
   chunkRows: number,
 ): LinearNll {
   return tidy(() => {
-    const inputs = [x, weight, ...(bias ? [bias] : [])].filter((input) => input.requiresGrad);
-    const sums = inputs.map((input) => input.detach().zerosLike());
+    const inputs = [x, weight, bias];
+    // Those of weight and bias grow chunk by chunk: in bfloat16 the later ones would be lost in the sum.
+    const sums = inputs.map((input, index) =>
+      input?.requiresGrad
+        ? input
+            .detach()
+            .zerosLike()
+            .to(index === 0 ? input.dtype : "float32")
+        : null,
+    );
     let nll = F.zeros([], "float32", x.device);
     let correct = F.zeros([], "int64", x.device);
+    let isRecorded = false; // never under noGrad
     for (let start = 0; start < x.size(0); start += chunkRows) {
       const count = Math.min(chunkRows, x.size(0) - start);
       [nll, correct] = tidy(() => {
-        const leaves = [x, weight, bias].map((input) => input?.detach().setRequiresGrad(input.requiresGrad) ?? null);
-        const rows = leaves[0]!.narrow(0, start, count);
-        const chunk = wholeNll(rows, leaves[1]!, leaves[2]!, targets.narrow(0, start, count));
-        const wanted = leaves.filter((leaf): leaf is Tensor => leaf?.requiresGrad ?? false);
-        if (wanted.length > 0) {
-          const gradients = grad([chunk.nll], wanted);
-          for (const [index, gradient] of gradients.entries()) if (gradient) sums[index]!.add_(gradient);
+        const [rows, ...shared] = [x.detach().narrow(0, start, count), weight.detach(), bias?.detach() ?? null];
+        const leaves = [rows!, ...shared].map((leaf, index) => leaf?.setRequiresGrad(sums[index] !== null) ?? null);
+        const chunk = wholeNll(leaves[0]!, leaves[1]!, leaves[2]!, targets.narrow(0, start, count));
+        isRecorded = chunk.nll.requiresGrad;
+        if (isRecorded) {
+          const places = [sums[0]?.narrow(0, start, count), sums[1], sums[2]].filter((place) => place != null);
+          const wanted = leaves.filter((leaf): leaf is Tensor => leaf?.requiresGrad ?? false);
+          for (const [index, gradient] of grad([chunk.nll], wanted).entries()) places[index]!.add_(gradient!);
         }
         return [nll.add(chunk.nll.detach()), correct.add(chunk.correct)] as const;
       });
     }
-    if (inputs.length === 0) return { nll, correct };
-    // A scalar of value 0 whose gradient is what was summed: (input − its own value) · gradient.
-    const carriers = inputs.map((input, index) => input.sub(input.detach()).mul(sums[index]!).sum());
-    return { nll: carriers.reduce((total, carrier) => total.add(carrier), nll), correct };
+    if (!isRecorded) return { nll, correct };
+    // Terms of value 0 whose gradient is what was summed: (input − its own value) · gradient.
+    for (const [index, input] of inputs.entries()) {
+      const sum = sums[index];
+      if (input && sum) nll = nll.add(input.sub(input.detach()).mul(sum.to(input.dtype)).sum());
+    }
+    return { nll, correct };
   });
 }
