@@ -1,5 +1,6 @@
 import { noGrad, type Tensor, tensor, tidy } from "@asvr/torch";
 import type { PackedBatch } from "../data/packing.js";
+import { DataError } from "../errors.js";
 import { batchTensors } from "../model/layout.js";
 import type { VisionLanguageModel } from "../model/lvlm.js";
 import { KeyValueCache } from "./llama.js";
@@ -27,6 +28,7 @@ interface Prompt {
  * @param batch prompts: every continuation ends where its answer begins
  * @param features (images, positions, visualDim), or null for text alone
  * @returns token ids without the end token
+ * @throws DataError when a sample that ends with its prefix shares it with another
  */
 export function generate(
   model: VisionLanguageModel,
@@ -35,6 +37,12 @@ export function generate(
   { eosId, maxNewTokens, device }: GenerateOptions,
 ): number[][] {
   const prompts = promptsOf(batch);
+  if (prompts.length !== batch.sampleIds.length) {
+    throw new DataError(
+      `generate: ${batch.sampleIds.length} samples of the batch are ${prompts.length} prompt(s): a sample that is its ` +
+        "prefix alone cannot share it with others. Pack with sharePrefix: false.",
+    );
+  }
   const answers: number[][] = prompts.map(() => []);
   const rows = slotsByRow(prompts, batch.rows);
   const slots = Math.max(...rows.map((row) => row.length));

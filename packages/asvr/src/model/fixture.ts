@@ -69,7 +69,7 @@ export function tinyVisuals(keys: readonly string[]): VisualCache {
 export function tinySample(
   id: string,
   ids: readonly (number | "image")[],
-  { key, learnedFrom, prefixLength }: { key?: string; learnedFrom: number; prefixLength?: number },
+  { key, learnedFrom = ids.length, prefixLength }: { key?: string; learnedFrom?: number; prefixLength?: number },
 ): Sample {
   const inputIds = Int32Array.from(ids, (token) => (token === "image" ? IMAGE_TOKEN_INDEX : token));
   const labels = inputIds.map((token, entry) => (token >= 0 && entry >= learnedFrom ? token : IGNORE_INDEX));
