@@ -1,11 +1,12 @@
 import { existsSync } from "node:fs";
+import { readFile } from "node:fs/promises";
 import { join } from "node:path";
 import { Command } from "commander";
 import { ConfigError } from "../errors.js";
 import { allRows, type Table1Row } from "../recipes/table1.js";
 import { writeReport } from "../report/report.js";
 import { fasterMatmul } from "../reproduce/matmul.js";
-import { demoSettings, quickSettings, type StudySettings } from "../reproduce/settings.js";
+import { demoSettings, quickSettings, type StudySettings, settingsSchema } from "../reproduce/settings.js";
 import { readSettings, runStudy } from "../reproduce/study.js";
 import { interruptSignal, oneOf, positive, printJson, wholeNumber } from "./options.js";
 import { progressDisplay } from "./progress.js";
@@ -13,12 +14,13 @@ import { progressDisplay } from "./progress.js";
 interface Options {
   scale: string;
   rows?: string;
-  seeds: number;
+  seeds?: number;
   steps?: number;
   quick: boolean;
+  settings?: string;
   out?: string;
   jobs?: number;
-  sharedSeed: number;
+  sharedSeed?: number;
   matmul: string;
   fresh: boolean;
   json: boolean;
@@ -30,12 +32,13 @@ export function reproduceCommand(): Command {
     .argument("<table>", "which table: table1")
     .option("--scale <scale>", "micro: the embedded world, minutes on a CPU", "micro")
     .option("--rows <rows>", "rows by id, with commas, or all; default: those of the demo")
-    .option("--seeds <count>", "seeds of each row: 0 to count-1", positive, 1)
+    .option("--seeds <count>", "seeds of each row: 0 to count-1 (default: 1)", positive)
     .option("--steps <steps>", "tuning steps of each row; pretraining has a quarter of them", positive)
     .option("--quick", "every part in under two minutes; the scores mean nothing", false)
+    .option("--settings <file>", "sizes and steps of every part, as the settings.json of a study's folder")
     .option("--out <folder>", "run folder (default: runs/demo, or runs/quick with --quick)")
     .option("--jobs <count>", "parts that run side by side (default: one for each core)", positive)
-    .option("--shared-seed <seed>", "draws the world and the shared parts", wholeNumber, 0)
+    .option("--shared-seed <seed>", "draws the world and the shared parts (default: 0)", wholeNumber)
     .option("--matmul <dtype>", "of matrix products: float32, bfloat16, or auto, whichever is faster here", "auto")
     .option("--fresh", "make parts again that the folder holds with other settings", false)
     .option("--json", "print the tables as one JSON object", false)
@@ -76,16 +79,24 @@ Example:
 }
 
 async function resolveSettings(options: Options, folder: string): Promise<StudySettings> {
-  const { quick, rows, seeds, steps, sharedSeed, matmul } = options;
-  const base = quick ? quickSettings : demoSettings;
+  const { rows, seeds, steps, sharedSeed, matmul } = options;
+  const base = await baseSettings(options);
   return {
     ...base,
     matmul: await resolveMatmul(matmul, folder, base.threads),
     rows: rows === undefined ? base.rows : readRows(rows),
-    seeds: Array.from({ length: seeds }, (_, seed) => seed),
-    sharedSeed,
+    seeds: seeds === undefined ? base.seeds : Array.from({ length: seeds }, (_, seed) => seed),
+    sharedSeed: sharedSeed ?? base.sharedSeed,
     steps: steps === undefined ? base.steps : { pretraining: Math.max(1, Math.round(steps / 4)), tuning: steps },
   };
+}
+
+async function baseSettings({ quick, settings: file }: Options): Promise<StudySettings> {
+  if (file === undefined) return quick ? quickSettings : demoSettings;
+  const result = settingsSchema.safeParse(JSON.parse(await readFile(file, "utf8")));
+  if (result.success) return result.data;
+  const problems = result.error.issues.map(({ path, message }) => `${path.join(".")}: ${message}`);
+  throw new ConfigError(`${file}: ${problems.join("; ")}`);
 }
 
 /** As asked for; else as the folder's study has it; else whatever this machine is faster with. */
