@@ -51,7 +51,7 @@ export async function saveCheckpoint(
   const checkpoints = join(folder, "checkpoints");
   const name = `${position.stage}-step-${String(position.step).padStart(7, "0")}`;
   const temporary = join(checkpoints, `.${name}.partial`);
-  await rm(temporary, { recursive: true, force: true });
+  await removePartial(checkpoints);
   await mkdir(temporary, { recursive: true });
   tidy(() => {
     writeSafetensors(join(temporary, "model.safetensors"), stateOf(modules));
@@ -62,6 +62,7 @@ export async function saveCheckpoint(
   for (const file of (await readdir(temporary)).sort()) files[file] = await sha256(join(temporary, file));
   const manifest: Manifest = { format: "asvr-checkpoint-1", ...position, files };
   await writeFile(join(temporary, "manifest.json"), `${JSON.stringify(manifest, null, 2)}\n`, { flush: true });
+  await syncFolder(temporary);
   const final = join(checkpoints, name);
   await rm(final, { recursive: true, force: true });
   await rename(temporary, final);
@@ -103,6 +104,14 @@ export function loadState(modules: Readonly<Record<string, nn.Module>>, state: R
   for (const [module, network] of Object.entries(modules)) network.load(state, { prefix: `${module}.` });
 }
 
+/** What a process that was killed while it saved has left. */
+async function removePartial(checkpoints: string): Promise<void> {
+  if (!existsSync(checkpoints)) return;
+  for (const name of await readdir(checkpoints)) {
+    if (name.startsWith(".") && name.endsWith(".partial")) await rm(join(checkpoints, name), { recursive: true });
+  }
+}
+
 async function completeCheckpoints(folder: string): Promise<(Position & { path: string })[]> {
   const checkpoints = join(folder, "checkpoints");
   if (!existsSync(checkpoints)) return [];
@@ -118,7 +127,7 @@ async function completeCheckpoints(folder: string): Promise<(Position & { path: 
 
 async function readManifest(path: string): Promise<Manifest> {
   const file = join(path, "manifest.json");
-  const manifest = JSON.parse(await readFile(file, "utf8")) as Manifest;
+  const manifest = parseManifest(file, await readFile(file, "utf8"));
   if (manifest.format !== "asvr-checkpoint-1") {
     throw new CheckpointError(
       `${file}: the format is ${JSON.stringify(manifest.format)}, this version reads "asvr-checkpoint-1"`,
@@ -127,13 +136,25 @@ async function readManifest(path: string): Promise<Manifest> {
   return manifest;
 }
 
+function parseManifest(file: string, text: string): Manifest {
+  try {
+    return JSON.parse(text) as Manifest;
+  } catch (cause) {
+    throw new CheckpointError(`${file} is no JSON. ${remedy}`, { cause });
+  }
+}
+
+const remedy = "The file was damaged or replaced: delete this checkpoint's folder to go on from the one before it.";
+
 async function verify(path: string): Promise<void> {
   for (const [file, expected] of Object.entries((await readManifest(path)).files)) {
+    if (!existsSync(join(path, file))) {
+      throw new CheckpointError(`${join(path, file)} is missing, but the manifest names it. ${remedy}`);
+    }
     const actual = await sha256(join(path, file));
     if (actual !== expected) {
       throw new CheckpointError(
-        `${join(path, file)}: its sha256 is ${actual.slice(0, 12)}…, the manifest says ${expected.slice(0, 12)}…. ` +
-          "The file was damaged or replaced: delete this checkpoint's folder to go on from the one before it.",
+        `${join(path, file)}: its sha256 is ${actual.slice(0, 12)}…, the manifest says ${expected.slice(0, 12)}…. ${remedy}`,
       );
     }
   }

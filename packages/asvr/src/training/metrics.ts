@@ -33,6 +33,11 @@ export class MetricsLog {
     await handle.close();
     this.#pending = [];
   }
+
+  /** However a run ends, its last lines are kept: they show how it came to that. */
+  [Symbol.asyncDispose](): Promise<void> {
+    return this.flush();
+  }
 }
 
 /** A line cut short by a crash is dropped too. */

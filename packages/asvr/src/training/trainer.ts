@@ -73,7 +73,7 @@ export async function train<Batch>(objective: Objective<Batch>, options: TrainOp
     totalSteps: steps,
     warmupRatio: options.warmupRatio,
   });
-  const log = await MetricsLog.open(folder, position);
+  await using log = await MetricsLog.open(folder, position);
   const parameters = Array.from(objective.trainable(), ([, parameter]) => parameter);
   let lastSave = performance.now();
   let savedStep = saved?.stage === stage ? position.step : -1;

@@ -1,0 +1,246 @@
+import { spawn } from "node:child_process";
+import { createHash } from "node:crypto";
+import { mkdtempSync, readFileSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { dirname, join } from "node:path";
+import { fileURLToPath } from "node:url";
+import { F, memory, setThreads, tidy } from "@asvr/torch";
+import fc from "fast-check";
+import { afterAll, beforeAll, expect, test } from "vitest";
+import type { PackedBatch } from "../data/packing.js";
+import { latestCheckpoint } from "./checkpoint.js";
+import { TinyObjective, tinyTraining } from "./fixture.js";
+import type { StepLosses } from "./objective.js";
+import { Interrupted, NonFiniteError, type Progress, type TrainOptions, train } from "./trainer.js";
+
+setThreads(1); // equal to the bit only where the number of threads is; and test files run side by side
+
+const before = memory().tensors;
+const root = mkdtempSync(join(tmpdir(), "asvr-trainer-"));
+let folderCount = 0;
+const newFolder = () => join(root, `run-${folderCount++}`);
+afterAll(() => {
+  rmSync(root, { recursive: true });
+  expect(memory().tensors).toBe(before);
+});
+
+/** Everything that a run is, apart from how long it took: files of its last checkpoint by hash, and its log. */
+async function outcome(folder: string): Promise<{ files: Record<string, string>; lines: unknown[] }> {
+  const { path } = (await latestCheckpoint(folder))!;
+  const { files } = JSON.parse(readFileSync(join(path, "manifest.json"), "utf8"));
+  return { files, lines: readLines(folder).map(withoutTimes) };
+}
+
+function readLines(folder: string): Record<string, unknown>[] {
+  const text = readFileSync(join(folder, "metrics.jsonl"), "utf8");
+  return text
+    .split("\n")
+    .filter(Boolean)
+    .map((line) => JSON.parse(line));
+}
+
+function withoutTimes({ samplesPerSecond, elapsedSeconds, memoryBytes, ...line }: Record<string, unknown>) {
+  for (const time of [samplesPerSecond, elapsedSeconds, memoryBytes]) expect(time).toBeTypeOf("number");
+  return line;
+}
+
+/** sha256 of the weights in memory. */
+function weightsOf({ model }: TinyObjective): string {
+  const hash = createHash("sha256");
+  tidy(() => {
+    for (const [name, weight] of model.stateDict()) hash.update(name).update(weight.contiguous().data());
+  });
+  return hash.digest("hex");
+}
+
+let unbroken: { weights: string; folder: string; files: Record<string, string>; lines: unknown[] };
+beforeAll(async () => {
+  using objective = new TinyObjective();
+  const folder = newFolder();
+  const untrained = weightsOf(objective);
+  await train(objective, tinyTraining(folder));
+  unbroken = { weights: weightsOf(objective), folder, ...(await outcome(folder)) };
+  expect(unbroken.weights).not.toBe(untrained);
+});
+
+test("learns, and logs every step", () => {
+  const lines = readLines(unbroken.folder);
+  expect(lines.map(({ step }) => step)).toEqual(Array.from({ length: 14 }, (_, step) => step));
+  expect(lines[0]).toMatchObject({ stage: "tuning", learningRate: 0, visionLoss: expect.any(Number) });
+  expect(lines[0]!.codeAccuracy).toHaveLength(3);
+  const losses = lines.map(({ textLoss }) => textLoss as number);
+  expect(Math.min(...losses.slice(-3))).toBeLessThan(losses[0]!);
+});
+
+test("logEvery keeps those steps, and the last", async () => {
+  using objective = new TinyObjective();
+  const folder = newFolder();
+  await train(objective, tinyTraining(folder, { logEvery: 5 }));
+  expect(weightsOf(objective)).toBe(unbroken.weights);
+  const kept = unbroken.lines.filter((_, step) => step % 5 === 0 || step === 13);
+  expect((await outcome(folder)).lines).toEqual(kept);
+});
+
+/** Trains until a signal stops it at the start of step `stopAt`, or to the end. Each call is as a process of its own. */
+async function trainUntil(folder: string, stopAt: number | undefined, changes: Partial<TrainOptions>) {
+  const controller = new AbortController();
+  using objective = new TinyObjective((step) => step === stopAt && controller.abort());
+  const running = train(objective, tinyTraining(folder, { ...changes, signal: controller.signal }));
+  if (stopAt === undefined) await running;
+  else {
+    const error = await running.catch((reason: unknown) => reason);
+    expect(error).toBeInstanceOf(Interrupted);
+    expect((error as Error).message).toContain(`stopped at step ${stopAt + 1} of 14`);
+  }
+  return weightsOf(objective);
+}
+
+test("stopped at any steps and continued, a run is the unbroken one to the bit", async () => {
+  const stops = fc.uniqueArray(fc.integer({ min: 0, max: 13 }), { minLength: 1, maxLength: 4 });
+  await fc.assert(
+    fc.asyncProperty(stops, fc.constantFrom(0, 1e9), async (steps, saveEverySeconds) => {
+      const folder = newFolder();
+      for (const stopAt of steps.sort((a, b) => a - b)) await trainUntil(folder, stopAt, { saveEverySeconds });
+      expect(await trainUntil(folder, undefined, { saveEverySeconds })).toBe(unbroken.weights);
+      expect(await outcome(folder)).toEqual({ files: unbroken.files, lines: unbroken.lines });
+    }),
+    { numRuns: 5 },
+  );
+});
+
+test("a finished run that is started again does nothing", async () => {
+  const folder = newFolder();
+  await trainUntil(folder, undefined, {});
+  const steps: number[] = [];
+  using objective = new TinyObjective((step) => steps.push(step));
+  const seconds = await train(objective, tinyTraining(folder));
+  expect(steps).toEqual([]);
+  expect(seconds).toBe((await latestCheckpoint(folder))!.seconds);
+  expect(weightsOf(objective)).toBe(unbroken.weights);
+  expect(await outcome(folder)).toEqual({ files: unbroken.files, lines: unbroken.lines });
+});
+
+/** Trains in a process of its own, which reads the sources as vitest does; it says every step that it begins. */
+function trainingProcess(folder: string) {
+  const here = dirname(fileURLToPath(import.meta.url));
+  const program = `
+    import { runnerImport } from "vite";
+    const conditions = ["asvr-source"];
+    const resolve = { conditions };
+    const config = { configFile: false, logLevel: "error", oxc: { target: "es2022" }, resolve, ssr: { resolve } };
+    const { module } = await runnerImport(${JSON.stringify(join(here, "fixture.ts"))}, config);
+    await module.trainAndTell(${JSON.stringify(folder)});
+  `;
+  return spawn(process.execPath, ["--input-type=module", "--eval", program], {
+    cwd: here,
+    stdio: ["ignore", "pipe", "inherit"],
+  });
+}
+
+/** @param killAfter steps and milliseconds after which the process is killed @returns the steps that it began */
+async function runProcess(folder: string, killAfter?: { steps: number; milliseconds: number }) {
+  const child = trainingProcess(folder);
+  const steps: number[] = [];
+  let isKilling = false;
+  child.stdout.setEncoding("utf8").on("data", (text: string) => {
+    steps.push(...text.trim().split("\n").map(Number));
+    if (!killAfter || isKilling || steps.length < killAfter.steps) return;
+    isKilling = true;
+    setTimeout(() => child.kill("SIGKILL"), killAfter.milliseconds);
+  });
+  const [code, signal] = await new Promise<[number | null, string | null]>((resolve) =>
+    child.on("close", (...ended) => resolve(ended)),
+  );
+  return { steps, code, signal };
+}
+
+test("killed at any moments and continued, a run is the unbroken one to the bit", async () => {
+  const folder = newFolder();
+  const random = (most: number) => Math.random() * most;
+  let seen = -1;
+  for (let kills = 0; kills < 3; kills++) {
+    const killAfter = { steps: 2 + Math.floor(random(3)), milliseconds: random(25) };
+    const { steps, signal } = await runProcess(folder, killAfter);
+    if (signal === null) break; // it was faster than the kill
+    expect(signal).toBe("SIGKILL");
+    // Every step is saved before the next one begins.
+    expect(steps[0]).toBeGreaterThanOrEqual(seen);
+    seen = steps.at(-1)!;
+  }
+  const { code, steps } = await runProcess(folder);
+  expect(code).toBe(0);
+  if (steps.length > 0) expect(steps[0]).toBeGreaterThanOrEqual(seen);
+  expect(await outcome(folder)).toEqual({ files: unbroken.files, lines: unbroken.lines });
+});
+
+test("100 steps leave as many tensors as 10", async () => {
+  using objective = new TinyObjective();
+  const tensors: number[] = [];
+  const onProgress = (_: Progress) => void tensors.push(memory().tensors);
+  await train(objective, tinyTraining(newFolder(), { steps: 100, onProgress }));
+  expect(tensors).toHaveLength(100);
+  expect(tensors[99]).toBe(tensors[9]);
+});
+
+class BrokenObjective extends TinyObjective {
+  constructor(readonly breakLoss: (losses: StepLosses) => StepLosses) {
+    super((step) => {
+      this.#step = step;
+    });
+  }
+
+  #step = 0;
+
+  override losses(batch: PackedBatch, all: readonly PackedBatch[]): StepLosses {
+    const losses = super.losses(batch, all);
+    return this.#step === 4 ? this.breakLoss(losses) : losses;
+  }
+}
+
+test.each([
+  ["a loss", (losses: StepLosses) => ({ ...losses, total: losses.total.mul(Number.NaN) }), /"loss":null/],
+  [
+    "a gradient of a finite loss", // that of a root at 0
+    (losses: StepLosses) => ({ ...losses, total: losses.total.add(losses.total.sub(losses.total).sqrt()) }),
+    /"loss":\d/,
+  ],
+])("%s that is no number stops the run before it spoils the weights", async (_, breakLoss, shown) => {
+  using objective = new BrokenObjective(breakLoss);
+  const folder = newFolder();
+  const stopped = train(objective, tinyTraining(folder, { saveEverySeconds: 0 }));
+  await expect(stopped).rejects.toThrow(NonFiniteError);
+  await expect(stopped).rejects.toThrow(
+    /^step 4: the gradient's norm is NaN, with .* on samples s\d+, .*; samples s\d+/,
+  );
+  await expect(stopped).rejects.toThrow(shown);
+  // The log ends with the step before, and so does the newest checkpoint.
+  expect(readLines(folder).map(withoutTimes)).toEqual(unbroken.lines.slice(0, 4));
+  expect(await latestCheckpoint(folder)).toMatchObject({ stage: "tuning", step: 4 });
+  const weights = tidy(() => F.stack([...objective.model.parameters()].map((weight) => weight.sum())));
+  expect(weights.toNumbers().every(Number.isFinite)).toBe(true);
+  weights.dispose();
+});
+
+test("what was logged since the last checkpoint is kept when a run fails", async () => {
+  using objective = new BrokenObjective(() => {
+    throw new RangeError("the disk is full");
+  });
+  const folder = newFolder();
+  await expect(train(objective, tinyTraining(folder))).rejects.toThrow("the disk is full");
+  expect(readLines(folder).map(withoutTimes)).toEqual(unbroken.lines.slice(0, 4));
+});
+
+test("a stage begins anew after another stage's checkpoint, whose lines stay in the log", async () => {
+  const folder = newFolder();
+  using objective = new TinyObjective();
+  await train(objective, tinyTraining(folder, { stage: "pretraining", stageNumber: 0, steps: 3 }));
+  await train(objective, tinyTraining(folder, { steps: 2 }));
+  expect(readLines(folder).map(({ stage, step }) => `${stage} ${step}`)).toEqual([
+    "pretraining 0",
+    "pretraining 1",
+    "pretraining 2",
+    "tuning 0",
+    "tuning 1",
+  ]);
+  expect(await latestCheckpoint(folder)).toMatchObject({ stage: "tuning", stageNumber: 1, step: 2 });
+});
