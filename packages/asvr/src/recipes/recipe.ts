@@ -4,7 +4,7 @@ import { ConfigError } from "../errors.js";
 const count = z.number().int().positive();
 
 /** AdamW with a cosine schedule; the authors' settings are the defaults. */
-const optimization = z.object({
+const optimization = z.strictObject({
   steps: count,
   /** Samples of a step; a picture with all its questions is one sample where the prefix is shared. */
   batchSize: count,
@@ -27,7 +27,7 @@ const stage = optimization.extend({
 });
 export interface Stage extends z.infer<typeof stage> {}
 
-const language = z.object({
+const language = z.strictObject({
   hiddenSize: count,
   intermediateSize: count,
   numHiddenLayers: count,
@@ -38,7 +38,7 @@ const language = z.object({
   tieWordEmbeddings: z.boolean(),
 });
 
-const encoder = z.object({
+const encoder = z.strictObject({
   imageSize: count,
   patchSize: count,
   hiddenSize: count,
@@ -49,7 +49,7 @@ const encoder = z.object({
   selectLayer: z.number().int().negative(),
 });
 
-const tokenizer = z.object({
+const tokenizer = z.strictObject({
   depth: count,
   codebookSize: count,
   codeDim: count,
@@ -57,9 +57,9 @@ const tokenizer = z.object({
   layer: z.number().int(),
 });
 
-const visualHead = z.object({ embedDim: count, headDim: count, layers: count });
+const visualHead = z.strictObject({ embedDim: count, headDim: count, layers: count });
 
-const supervision = z.object({
+const supervision = z.strictObject({
   kind: z.enum(["none", "semantic", "appearance", "dual", "control"]),
   /** "same": hidden state i predicts the codes of position i (authors' code); "next": Eq. 2 as printed. */
   alignment: z.enum(["same", "next"]),
@@ -68,7 +68,7 @@ const supervision = z.object({
 });
 export interface SupervisionSettings extends z.infer<typeof supervision> {}
 
-export const recipeSchema = z.object({
+export const recipeSchema = z.strictObject({
   /** `tableN/ROW` */
   name: z.string().regex(/^[\w-]+\/[\w.-]+$/),
   title: z.string(),
@@ -77,11 +77,11 @@ export const recipeSchema = z.object({
   scale: z.enum(["micro", "paper"]),
   visualInput: z.enum(["continuous", "discrete"]),
   encoder,
-  tokenizers: z.object({ semantic: tokenizer, appearance: tokenizer }),
+  tokenizers: z.strictObject({ semantic: tokenizer, appearance: tokenizer }),
   language,
   visualHead,
   supervision,
-  stages: z.object({ pretraining: stage, tuning: stage }),
+  stages: z.strictObject({ pretraining: stage, tuning: stage }),
   /** Draws initialisations and the order of the data. */
   seed: z.number().int().nonnegative(),
   /** Threads that one operator uses: results are equal to the bit only where they are. */
@@ -92,7 +92,7 @@ export const recipeSchema = z.object({
 export interface Recipe extends z.infer<typeof recipeSchema> {}
 export type RecipeInput = z.input<typeof recipeSchema>;
 
-/** Checks a recipe and fills in defaults. @throws ConfigError that names every wrong setting */
+/** Checks a recipe and fills in defaults. @throws ConfigError that names every wrong or unknown setting */
 export function defineRecipe(input: RecipeInput): Recipe {
   const result = recipeSchema.safeParse(input);
   if (result.success) return result.data;
@@ -127,7 +127,7 @@ export function override(recipe: Recipe, assignment: string): Recipe {
   const keys = path.split(".");
   let place: unknown = recipe;
   for (const [depth, key] of keys.entries()) {
-    if (!isObject(place) || !(key in place)) {
+    if (!isObject(place) || !Object.hasOwn(place, key)) {
       const known = isObject(place) ? Object.keys(place).join(", ") : "nothing";
       throw new ConfigError(
         `--set ${path}: ${keys.slice(0, depth).join(".") || "the recipe"} has no "${key}"; it has ${known}`,

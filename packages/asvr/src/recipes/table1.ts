@@ -133,7 +133,7 @@ export const allRows = Object.keys(table1Rows) as Table1Row[];
 
 /** `table1/ROW` at a scale. @throws ConfigError for a row that Table 1 does not have */
 export function table1(row: string, scale: Scale): Recipe {
-  const found = (table1Rows as Record<string, Row>)[row];
+  const found: Row | undefined = Object.hasOwn(table1Rows, row) ? table1Rows[row as Table1Row] : undefined;
   if (!found) throw new ConfigError(`table1 has no row "${row}"; it has ${allRows.join(", ")}`);
   const base = scale === "micro" ? microBaseline : paperBaseline;
   return derive(base, { name: `table1/${row}`, title: found.title, ...found.change });
