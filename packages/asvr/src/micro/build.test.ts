@@ -7,7 +7,7 @@ import sharp from "sharp";
 import { afterAll, beforeAll, expect, test } from "vitest";
 import { buildMicroWorld, type MicroProgress } from "./build.js";
 import type { MicroManifest } from "./manifest.js";
-import type { CaptionRecord, EncoderRecord, QuestionRecord, TextQuestionRecord, TextRecord } from "./records.js";
+import type { CaptionRecord, EncoderRecord, QuestionRecord, RetellingRecord, TextQuestionRecord } from "./records.js";
 
 const sizes = { encoder: 12, text: 7, train: 10, test: 6, novel: 5 };
 const phases: MicroProgress[] = [];
@@ -110,12 +110,14 @@ test("a cell's record lies on the patches and has the cell's captions", async ()
   }
 });
 
-test("a text scene is its caption, then eight questions that share it as context", async () => {
-  const records = await readJson<(TextRecord | TextQuestionRecord)[]>("text.json");
+test("a text scene is its caption told again, then eight questions, all with the caption as context", async () => {
+  const records = await readJson<(RetellingRecord | TextQuestionRecord)[]>("text.json");
   expect(records).toHaveLength(7 * 9);
+  const phrases = (caption: string) => caption.split(" , ").sort();
   records.forEach((record, i) => {
-    const { text } = records[i - (i % 9)] as TextRecord;
-    if (i % 9 > 0) expect(record).toMatchObject({ context: text });
+    const { context, conversations } = records[i - (i % 9)]!;
+    expect(record.context).toBe(context);
+    if (i % 9 === 0) expect([conversations[0].value, phrases(conversations[1].value)]).toEqual(["", phrases(context)]);
     expect(JSON.stringify(record)).not.toContain("<image>");
   });
 });

@@ -50,17 +50,18 @@ export function applies(type: QuestionType, scene: Scene): boolean {
 }
 
 /**
- * A number of different questions for training. Presence is drawn twice as often as any other type: its yes or no
- * carries the least information, and as the only hallucination type it must not stay at chance.
+ * Questions of a training scene: every type that applies once, in random order, so that the rare ones (a picture has one
+ * digit and one background to ask about) are learned too, then more at random. Presence has two turns: it is the hardest.
  */
 export function trainingQuestions(scene: Scene, count: number, random: Random): Question[] {
   const types = QUESTION_TYPE_NAMES.filter((type) => applies(type, scene));
   const drawn = [...types, "presence"] as const;
+  const turns = random.shuffle(drawn);
   const asked = new Map<string, Question>();
   // Yes and no take turns. Were each drawn anew, "no" would win: there are more things to ask about that are absent.
   let isTrue = random.uniform() < 0.5;
   while (asked.size < count) {
-    const question = ask(random.pick(drawn), scene, isTrue, random);
+    const question = ask(turns.shift() ?? random.pick(drawn), scene, isTrue, random);
     if (asked.has(question.question)) continue;
     asked.set(question.question, question);
     if (question.type === "presence") isTrue = !isTrue;

@@ -40,17 +40,16 @@ export interface QuestionRecord extends CaptionRecord {
 }
 
 /**
- * `text.json`, for the language model alone. A scene has one TextRecord, then its questions. Their `context` is the
- * same string, so the caption can be the shared prefix of a scene's questions as the image is of a picture's.
+ * `text.json`, for the language model alone. A scene has one retelling, then its questions. Their `context` is the same
+ * string, a caption, so that it can be the shared prefix of a scene's records as the image is of a picture's. To retell
+ * is to say the caption again in another order, with an empty question: in text, what captioning asks of a picture.
  */
-export interface TextRecord {
-  readonly id: string;
-  readonly text: string;
-}
-export interface TextQuestionRecord {
+export interface RetellingRecord {
   readonly id: string;
   readonly context: string;
   readonly conversations: readonly [Turn, Turn];
+}
+export interface TextQuestionRecord extends RetellingRecord {
   readonly type: QuestionType;
   readonly group: Group;
 }
@@ -97,13 +96,14 @@ export function textRecords(
   scene: Scene,
   count: number,
   random: Random,
-): (TextRecord | TextQuestionRecord)[] {
+): (RetellingRecord | TextQuestionRecord)[] {
   const context = fullCaption(scene, random);
   const questions = trainingQuestions(scene, count, random).map(({ type, question, answer }, i) => {
     const { group } = QUESTION_TYPES[type];
     return { id: `${id}-${i}`, context, conversations: turns(question, answer), type, group };
   });
-  return [{ id, text: context }, ...questions];
+  const retold = turns("", fullCaption(scene, random.fork("retelling")));
+  return [{ id: `${id}-retold`, context, conversations: retold }, ...questions];
 }
 
 function turns(human: string, gpt: string): [Turn, Turn] {

@@ -33,8 +33,8 @@ export const settingsSchema = z.object({
   tokenizers: z.object({ semantic: training, appearance: training }),
   /** The language model on text alone, before it sees a picture. */
   languageModel: training.extend({
-    /** Share of the texts that are learned themselves; the rest only serves as context of its questions. */
-    textShare: z.number().min(0).max(1),
+    /** Share of the captions that are also told again; more of them leaves less of each step for the questions. */
+    retellingShare: z.number().min(0).max(1),
   }),
   /** Steps of the rows' two stages; the rows' recipes say the rest. */
   steps: z.object({ pretraining: count, tuning: count }),
@@ -55,7 +55,7 @@ export const demoSettings: StudySettings = {
   rows: [...demoRows],
   seeds: [0],
   sharedSeed: 0,
-  world: { encoder: 6000, text: 8000, train: 6000, test: 1000, novel: 500, questionsPerImage: 8 },
+  world: { encoder: 6000, text: 8000, train: 6000, test: 1000, novel: 500, questionsPerImage: 10 },
   encoder: {
     cells: { steps: 700, batchSize: 256, learningRate: 2e-3 },
     scenes: { steps: 250, batchSize: 64, learningRate: 1e-3, captioningWeight: 3 },
@@ -64,7 +64,7 @@ export const demoSettings: StudySettings = {
     semantic: { steps: 150, batchSize: 96, learningRate: 1e-3 },
     appearance: { steps: 250, batchSize: 64, learningRate: 2e-3 },
   },
-  languageModel: { steps: 1200, batchSize: 16, learningRate: 3e-3, textShare: 0.1 },
+  languageModel: { steps: 2400, batchSize: 8, learningRate: 1.5e-3, retellingShare: 0.3 },
   steps: { pretraining: 200, tuning: 800 },
   evaluationBatch: 50,
   threads: 1,
@@ -75,7 +75,7 @@ export const demoSettings: StudySettings = {
 /** The same through every part, in under two minutes: what CI runs. Its scores mean nothing. */
 export const quickSettings: StudySettings = {
   ...demoSettings,
-  world: { encoder: 600, text: 600, train: 600, test: 120, novel: 60, questionsPerImage: 8 },
+  world: { encoder: 600, text: 600, train: 600, test: 120, novel: 60, questionsPerImage: 10 },
   encoder: {
     cells: { steps: 60, batchSize: 128, learningRate: 2e-3 },
     scenes: { steps: 20, batchSize: 32, learningRate: 1e-3, captioningWeight: 3 },
@@ -84,7 +84,7 @@ export const quickSettings: StudySettings = {
     semantic: { steps: 20, batchSize: 64, learningRate: 1e-3 },
     appearance: { steps: 20, batchSize: 64, learningRate: 2e-3 },
   },
-  languageModel: { steps: 60, batchSize: 16, learningRate: 3e-3, textShare: 0.1 },
+  languageModel: { steps: 100, batchSize: 8, learningRate: 1.5e-3, retellingShare: 0.3 },
   steps: { pretraining: 20, tuning: 60 },
 };
 

@@ -33,7 +33,7 @@ class DepthAttention extends nn.Module {
   /** (rows, D, embedDim) -> same; a depth sees the depths before it and itself */
   forward(x: Tensor): Tensor {
     const [rows, depth] = x.shape as [number, number, number];
-    const qkv = F.linear(x, this.inProjWeight, this.inProjBias).view([rows, depth, 3, -1, this.headDim]);
+    const qkv = nn.linear(x, this.inProjWeight, this.inProjBias).view([rows, depth, 3, -1, this.headDim]);
     const [query, key, value] = qkv.permute([2, 0, 3, 1, 4]).unbind(0) as [Tensor, Tensor, Tensor];
     return this.outProj.forward(nn.mergeHeads(nn.attend(query, key, value, { causal: true })));
   }
@@ -86,7 +86,7 @@ class DepthwiseLinear extends nn.Module {
 
   forward(x: Tensor): Tensor {
     // (out, D, in) -> (D, in, out)
-    return x.bmm(this.weight.view([this.outFeatures, this.depth, this.inFeatures]).permute([1, 2, 0]));
+    return nn.batchedProduct(x, this.weight.view([this.outFeatures, this.depth, this.inFeatures]).permute([1, 2, 0]));
   }
 }
 

@@ -20,10 +20,16 @@ export function setMatmulDtype(dtype: DType | undefined): void {
   matmulDtype = dtype;
 }
 
-/** x Wᵀ + b in the dtype that `setMatmulDtype` chose. */
-function product(x: Tensor, weight: Tensor, bias: Tensor | null): Tensor {
+/** x Wᵀ + b, the product in the dtype that `setMatmulDtype` chose. (…, in), (out, in), (out) -> (…, out) */
+export function linear(x: Tensor, weight: Tensor, bias: Tensor | null = null): Tensor {
   if (matmulDtype === undefined) return F.linear(x, weight, bias);
   return F.linear(x.to(matmulDtype), weight.to(matmulDtype), bias?.to(matmulDtype)).to(x.dtype);
+}
+
+/** Products of many matrices at once, in that dtype too. (n, rows, k), (n, k, columns) -> (n, rows, columns) */
+export function batchedProduct(left: Tensor, right: Tensor): Tensor {
+  if (matmulDtype === undefined) return left.bmm(right);
+  return left.to(matmulDtype).bmm(right.to(matmulDtype)).to(left.dtype);
 }
 
 /** y = x Wᵀ + b. (…, inFeatures) -> (…, outFeatures) */
@@ -38,7 +44,7 @@ export class Linear extends Module {
   }
 
   forward(x: Tensor): Tensor {
-    return product(x, this.weight, this.bias);
+    return linear(x, this.weight, this.bias);
   }
 }
 
@@ -62,7 +68,7 @@ export class FusedLinear extends Module {
 
   /** All outputs side by side: (…, inFeatures) -> (…, sum of sizes) */
   forwardWhole(x: Tensor): Tensor {
-    return product(x, this.weight, this.bias);
+    return linear(x, this.weight, this.bias);
   }
 
   forward(x: Tensor): Tensor[] {

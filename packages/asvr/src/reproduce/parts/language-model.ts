@@ -1,6 +1,6 @@
 import { join } from "node:path";
 import { manualSeed, tidy, writeSafetensors } from "@asvr/torch";
-import { loadTextRecords } from "../../data/records.js";
+import { type LlavaRecord, loadRecords } from "../../data/records.js";
 import { buildSamples } from "../../data/samples.js";
 import { templates } from "../../language/conversation.js";
 import { TextTokenizer } from "../../language/tokenizer.js";
@@ -13,23 +13,24 @@ import { train } from "../../training/trainer.js";
 import { layout } from "../layout.js";
 import { type PartContext, trainOptions } from "./part.js";
 
-/** Trains the language model on text alone: captions, and questions whose context is a caption. */
+/**
+ * Trains the language model on text alone: questions whose context is a caption, and captions told again in another
+ * order. So it can answer and describe before it has seen a picture, and a projector can learn with it frozen.
+ */
 export async function trainLanguageModel(context: PartContext): Promise<string> {
   const { folder, settings, device } = context;
   const recipe = table1("llava", "micro");
   const tokenizer = TextTokenizer.fromFile(layout.textTokenizer(folder));
   const file = join(layout.data(folder), "text.json");
-  const { records } = await loadTextRecords(file);
-  const every = settings.languageModel.textShare > 0 ? Math.round(1 / settings.languageModel.textShare) : Infinity;
-  let texts = 0;
-  const learned = records.filter((record) => !("text" in record) || texts++ % every === 0);
-  const { samples } = buildSamples(learned, {
-    file,
-    tokenizer,
-    template: templates.micro,
-    imageTokens: 0,
-    maxLength: 128,
-  });
+  const { records } = await loadRecords(file);
+  const options = { file, tokenizer, imageTokens: 0, maxLength: 128 };
+  const isRetelling = ({ conversations }: LlavaRecord) => conversations[0]?.value === "";
+  const retold = thin(records.filter(isRetelling), settings.languageModel.retellingShare);
+  const asked = records.filter((record) => !isRetelling(record));
+  const samples = [
+    ...buildSamples(retold, { ...options, template: templates.plain }).samples,
+    ...buildSamples(asked, { ...options, template: templates.micro }).samples,
+  ];
 
   manualSeed(settings.sharedSeed);
   const { hiddenSize } = recipe.language;
@@ -44,7 +45,7 @@ export async function trainLanguageModel(context: PartContext): Promise<string> 
     visual: null,
     trainable: ["language"],
     batchSize: settings.languageModel.batchSize,
-    samplesPerImage: settings.world.questionsPerImage + 1, // the caption itself is one
+    samplesPerImage: settings.world.questionsPerImage + 1, // and the retelling
     supervised: false,
     visionWeight: 0,
     imageTokens: 0,
@@ -64,4 +65,9 @@ export async function trainLanguageModel(context: PartContext): Promise<string> 
   );
   tidy(() => writeSafetensors(layout.languageModel(folder), language.stateDict()));
   return `${language.parameterCount()} parameters, ${Math.round(seconds)} s of training`;
+}
+
+/** The first of every so many records: a share of them, evenly spread. */
+function thin<T>(records: readonly T[], share: number): T[] {
+  return records.filter((_, index) => Math.floor((index + 1) * share) > Math.floor(index * share));
 }
