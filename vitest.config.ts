@@ -8,5 +8,7 @@ export default defineConfig({
     pool: "forks", // the addon holds state: a process for each file
     maxWorkers: 2,
     testTimeout: 60_000,
+    // Files run side by side already, and small tensors gain nothing from libtorch's own threads.
+    env: { OMP_NUM_THREADS: "1" },
   },
 });

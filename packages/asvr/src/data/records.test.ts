@@ -4,7 +4,7 @@ import { join } from "node:path";
 import fc from "fast-check";
 import { afterAll, describe, expect, test } from "vitest";
 import { DataError } from "../errors.js";
-import { loadRecords, loadTextRecords } from "./records.js";
+import { loadRecords } from "./records.js";
 
 const root = mkdtempSync(join(tmpdir(), "asvr-records-"));
 afterAll(() => rmSync(root, { recursive: true }));
@@ -45,17 +45,6 @@ describe("good files", () => {
   test("keeps type and group, leaves out the rest", async () => {
     const file = write("extra.json", JSON.stringify([{ ...textOnly, type: "count", group: null, model: "x" }]));
     expect((await loadRecords(file)).records).toEqual([{ ...textOnly, type: "count" }]);
-  });
-
-  test("texts and questions about a text", async () => {
-    const told = { id: "told", context: "a cat", conversations: textOnly.conversations };
-    const file = write("text.json", JSON.stringify([{ id: "t", text: "a cat" }, told, good]));
-    const { records, faults } = await loadTextRecords(file, { maxBad: 1 });
-    expect(records).toEqual([{ id: "t", text: "a cat" }, told]);
-    expect(faults).toMatchObject([{ index: 2, kind: "wrong-shape", field: "image" }]);
-    await expect(loadTextRecords(write("text.json", '[{"id": "t", "text": ""}]'))).rejects.toThrow(
-      /\[0\].text: wrong-shape/,
-    );
   });
 
   test("repeated ids can be numbered", async () => {

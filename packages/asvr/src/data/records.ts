@@ -21,12 +21,6 @@ export interface LlavaRecord {
   group?: string;
 }
 
-/** A text that is learnt whole. */
-export interface TextRecord {
-  id: string;
-  text: string;
-}
-
 export interface LoadRecordsOptions {
   /** Where the pictures are. */
   imagesFolder?: string;
@@ -52,24 +46,6 @@ export async function loadRecords(
     checkConversations(record);
     if (record.image !== undefined) checkImagePath(record.image, imagesFolder);
     return checkId(record, seen, duplicateIds);
-  });
-}
-
-/**
- * Reads a file for a language model alone: texts, and conversations without pictures, in any order.
- * @throws DataError as `loadRecords`
- */
-export async function loadTextRecords(
-  file: string,
-  { maxBad = 0 }: { maxBad?: number } = {},
-): Promise<{ records: (TextRecord | LlavaRecord)[]; faults: Fault[] }> {
-  const seen = new Map<string, number>();
-  return readRecords(file, maxBad, (value): TextRecord | LlavaRecord => {
-    if (isText(value)) return checkId(parse(textSchema, value), seen, "fault");
-    const record = parseRecord(value);
-    checkConversations(record);
-    if (record.image === undefined) return checkId(record, seen, "fault");
-    throw new RecordFault("wrong-shape", "image", "it has a picture; read it with loadRecords.");
   });
 }
 
@@ -106,7 +82,6 @@ class RecordFault extends Error {
 }
 
 const id = z.union([z.string().min(1), z.number().transform(String)]); // some mixtures have numbers
-const textSchema = z.object({ id, text: z.string().min(1) });
 const schema = z.object({
   id,
   image: z.string().nullish(),
@@ -115,10 +90,6 @@ const schema = z.object({
   type: z.string().nullish(),
   group: z.string().nullish(),
 });
-
-function isText(value: unknown): boolean {
-  return typeof value === "object" && value !== null && "text" in value;
-}
 
 function parse<T>(shape: z.ZodType<T>, value: unknown): T {
   const parsed = shape.safeParse(value);

@@ -9,7 +9,7 @@ import {
 import type { TextTokenizer } from "../language/tokenizer.js";
 import { type Fault, type FaultKind, faultError, requireWithinBudget } from "./faults.js";
 import { resolveImage } from "./paths.js";
-import type { LlavaRecord, TextRecord } from "./records.js";
+import type { LlavaRecord } from "./records.js";
 
 export { IGNORE_INDEX, IMAGE_TOKEN_INDEX };
 
@@ -99,31 +99,13 @@ export function buildSample(record: LlavaRecord, options: SampleOptions): { samp
 }
 
 /**
- * A text that is learnt whole, to its eos. It shares the text itself with the questions that have it as their context.
- * @throws DataError too-long when it does not fit
- */
-export function buildTextSample(
-  { id, text }: TextRecord,
-  { tokenizer, maxLength }: Pick<SampleOptions, "tokenizer" | "maxLength">,
-): Sample {
-  const ids = [...tokenizer.startIds, ...tokenizer.encodePieces([text]).flat(), tokenizer.eosId];
-  if (ids.length > maxLength) {
-    const message = `${ids.length} tokens are over ${maxLength}. Raise maxLength or divide the text.`;
-    throw faultError({ file: id, index: -1, field: "text", kind: "too-long", message });
-  }
-  const inputIds = Int32Array.from(ids);
-  const labels = inputIds.map((token, entry) => (entry < tokenizer.startIds.length ? IGNORE_INDEX : token));
-  return { id, inputIds, labels, prefixLength: ids.length - 1 };
-}
-
-/**
  * Samples of records, in order.
  * @param options.file where the records come from, for the faults; their `index` counts in `records`
  * @returns the samples, a fault for every record without one, and the ids of samples that lost their end
  * @throws DataError when more than `maxBad` records are faulty
  */
 export function buildSamples(
-  records: readonly (LlavaRecord | TextRecord)[],
+  records: readonly LlavaRecord[],
   { file, maxBad = 0, ...options }: SampleOptions & { file: string; maxBad?: number },
 ): { samples: Sample[]; faults: Fault[]; cut: string[] } {
   const samples: Sample[] = [];
@@ -131,9 +113,7 @@ export function buildSamples(
   const cut: string[] = [];
   for (const [index, record] of records.entries()) {
     try {
-      const isText = "text" in record;
-      const built = isText ? { sample: buildTextSample(record, options), isCut: false } : buildSample(record, options);
-      const { sample, isCut } = built;
+      const { sample, isCut } = buildSample(record, options);
       samples.push(sample);
       if (isCut) cut.push(sample.id);
     } catch (error) {

@@ -1,5 +1,6 @@
 import { mkdir, writeFile } from "node:fs/promises";
 import { dirname } from "node:path";
+import { tidy } from "@asvr/torch";
 import { packSamples, planRows } from "../data/packing.js";
 import type { Sample } from "../data/samples.js";
 import type { VisualCache } from "../data/visual-cache.js";
@@ -64,13 +65,11 @@ function answer(
     ...[...groupBy(prompts, pictureOf).values()].map((group) => planRows(group, whole)[0]!.length),
   );
   const packed = packSamples(prompts, { ...whole, capacity: longest });
-  const { features } = visual.batch(packed.images.map(({ ref }) => ref.key));
-  try {
+  return tidy(() => {
+    const { features } = visual.batch(packed.images.map(({ ref }) => ref.key));
     const ids = generate(model, packed, features, { eosId: tokenizer.eosId, maxNewTokens, device });
     return new Map(packed.sampleIds.map((id, index) => [id, ids[index]!]));
-  } finally {
-    features.dispose();
-  }
+  });
 }
 
 function pictureOf({ image, id }: Sample): string {

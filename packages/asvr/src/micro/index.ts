@@ -7,7 +7,14 @@ export {
 } from "./build.js";
 export { type Licence, MICRO_LICENCES } from "./licences.js";
 export type { MicroManifest, QuestionTypeSummary } from "./manifest.js";
-export type { CaptionRecord, EncoderRecord, QuestionRecord, RetellingRecord, TextQuestionRecord, Turn } from "./records.js";
+export type {
+  CaptionRecord,
+  EncoderRecord,
+  QuestionRecord,
+  RetellingRecord,
+  TextQuestionRecord,
+  Turn,
+} from "./records.js";
 export { heldOutVendors, SPLIT_NAMES, type SplitName } from "./splits.js";
 export { buildTokenizer, buildTokenizerConfig, SPECIAL_TOKENS } from "./tokenizer.js";
 export * from "./world.js";
