@@ -38,7 +38,7 @@ test("without a build the error says what was looked for and how to build it", (
   const { output } = run(report(copyOfPackage("unbuilt")));
   expect(output).toContain("LoadError: libtorch's addon has not been built yet.");
   expect(output).toContain(join(folder, "unbuilt", "build", "current.json"));
-  expect(output).toContain("npm run postinstall");
+  expect(output).toContain("@asvr/torch/scripts/setup.mjs");
   expect(output).toMatch(/python3 with pip[\s\S]*LIBTORCH[\s\S]*g\+\+/);
 });
 

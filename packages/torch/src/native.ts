@@ -69,7 +69,7 @@ export function currentBuild(): Build {
       [
         "libtorch's addon has not been built yet.",
         `  looked for  ${file}`,
-        "  to build it  run `npx asvr setup`, or `npm run postinstall` in a clone; it needs python3 with pip",
+        "  to build it  run `node node_modules/@asvr/torch/scripts/setup.mjs`; it needs python3 with pip",
         "               (or LIBTORCH set to a libtorch folder) and a C++20 compiler (g++, or CXX).",
       ].join("\n"),
     );
@@ -78,7 +78,7 @@ export function currentBuild(): Build {
     return JSON.parse(readFileSync(file, "utf8")) as Build;
   } catch (cause) {
     throw new LoadError(
-      `${file} can't be read (${(cause as Error).message}). To write it anew, run \`npx asvr setup\`, or \`npm run postinstall\` in a clone.`,
+      `${file} can't be read (${(cause as Error).message}). To write it anew, run \`node node_modules/@asvr/torch/scripts/setup.mjs\`.`,
       { cause },
     );
   }
@@ -97,8 +97,9 @@ function load(): Native {
         `  addon     ${build.addon}${existsSync(build.addon) ? "" : "  (not there)"}`,
         `  libtorch  ${build.libtorch.root}${existsSync(build.libtorch.root) ? "" : "  (not there)"}, from ${build.libtorch.source}`,
         `  reason    ${cause instanceof Error ? cause.message : String(cause)}`,
-        "  to do     libtorch was moved, removed or replaced since: run `npx asvr setup` again (in a clone: `npm run",
-        "            postinstall`). To use another one, set LIBTORCH to its folder first.",
+        "  to do     libtorch was moved, removed or replaced since: run",
+        "            `node node_modules/@asvr/torch/scripts/setup.mjs` again. To use another one, set LIBTORCH to its",
+        "            folder first.",
       ].join("\n"),
       { cause },
     );

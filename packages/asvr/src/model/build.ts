@@ -29,19 +29,19 @@ export function buildEncoder({ encoder, scale }: Recipe): SiglipVisionTower {
 const learning = { kind: "rq", decay: 0.95, restartBelow: 0.03 } as const;
 
 export function buildSemanticBranch({ tokenizers }: Recipe, encoder: SiglipVisionTower): SemanticBranch {
-  const { depth, codebookSize, layer } = tokenizers.semantic;
+  const { depth, codebookSize, layer, sharedCodebook: shared } = tokenizers.semantic;
   return new SemanticBranch(encoder, {
     layer,
     normaliseFeatures: true,
-    quantizer: { depth, codebookSize, shared: false, update: learning },
+    quantizer: { depth, codebookSize, shared, update: learning },
   });
 }
 
 export function buildAppearanceBranch({ tokenizers }: Recipe, encoder: SiglipVisionTower): AppearanceBranch {
-  const { depth, codebookSize, codeDim, layer } = tokenizers.appearance;
+  const { depth, codebookSize, codeDim, layer, sharedCodebook: shared } = tokenizers.appearance;
   return new AppearanceBranch(encoder, {
     layer,
-    quantizer: { dim: codeDim, depth, codebookSize, shared: false, update: learning },
+    quantizer: { dim: codeDim, depth, codebookSize, shared, update: learning },
     decoder: { dim: 96, mlpDim: 192, layers: 1, heads: 4, activation: "gelu" },
     commitmentWeight: 0.25,
   });

@@ -55,6 +55,8 @@ const tokenizer = z.strictObject({
   codeDim: count,
   /** Index of the encoder's hidden state that is quantized. */
   layer: z.number().int(),
+  /** One codebook for all depths, as in the released tokenizers, or one for each. */
+  sharedCodebook: z.boolean(),
 });
 
 const visualHead = z.strictObject({ embedDim: count, headDim: count, layers: count });

@@ -20,8 +20,8 @@ const paperBaseline = defineRecipe({
     selectLayer: -2,
   },
   tokenizers: {
-    semantic: { depth: 8, codebookSize: 16_384, codeDim: 1152, layer: 26 },
-    appearance: { depth: 8, codebookSize: 16_384, codeDim: 1152, layer: 6 },
+    semantic: { depth: 8, codebookSize: 16_384, codeDim: 1152, layer: 26, sharedCodebook: true },
+    appearance: { depth: 8, codebookSize: 16_384, codeDim: 1152, layer: 6, sharedCodebook: true },
   },
   language: {
     hiddenSize: 4096,
@@ -67,8 +67,8 @@ const microBaseline = derive(paperBaseline, {
     numAttentionHeads: 4,
   },
   tokenizers: {
-    semantic: { depth: 4, codebookSize: 256, codeDim: 128, layer: 3 },
-    appearance: { depth: 4, codebookSize: 256, codeDim: 32, layer: 1 },
+    semantic: { depth: 4, codebookSize: 256, codeDim: 128, layer: 3, sharedCodebook: false },
+    appearance: { depth: 4, codebookSize: 256, codeDim: 32, layer: 1, sharedCodebook: false },
   },
   language: {
     hiddenSize: 128,
