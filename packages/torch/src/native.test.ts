@@ -51,7 +51,7 @@ test("an addon or a libtorch that is gone is named, with what to do", () => {
   expect(output).toContain("LoadError: libtorch's addon could not be loaded.");
   expect(output).toContain("/nowhere/asvr_torch.node  (not there)");
   expect(output).toContain("/nowhere/torch  (not there), from LIBTORCH");
-  expect(output).toContain("npm run");
+  expect(output).toContain("scripts/setup.mjs");
 });
 
 test("an addon that is no library gives the loader's own reason too", () => {

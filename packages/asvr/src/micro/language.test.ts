@@ -20,6 +20,7 @@ function solve(scene: Scene, { question }: Question): string | number | undefine
   const named = scene.objects.find(({ concept }) => concept === topic);
   const count = scene.objects.filter(({ concept }) => kindOf(concept) === topic).length;
   if (question === "what digit ?") return scene.digit?.value;
+  if (words[0] === "digit" && POSITIONS[scene.digit!.plate.cell] === topic) return scene.digit!.value;
   if (question === "what background ?") return scene.background;
   if (question === "how many objects ?") return scene.objects.length;
   if (words[0] === "how") return count;

@@ -51,11 +51,12 @@ export function applies(type: QuestionType, scene: Scene): boolean {
 
 /**
  * Questions of a training scene: every type that applies once, in random order, so that the rare ones (a picture has one
- * digit and one background to ask about) are learned too, then more at random. Presence has two turns: it is the hardest.
+ * digit and one background to ask about) are learned too, then more at random. Presence and the digit have two turns:
+ * these are the hardest.
  */
 export function trainingQuestions(scene: Scene, count: number, random: Random): Question[] {
   const types = QUESTION_TYPE_NAMES.filter((type) => applies(type, scene));
-  const drawn = [...types, "presence"] as const;
+  const drawn: QuestionType[] = [...types, "presence", ...(types.includes("digit") ? (["digit"] as const) : [])];
   const turns = random.shuffle(drawn);
   const asked = new Map<string, Question>();
   // Yes and no take turns. Were each drawn anew, "no" would win: there are more things to ask about that are absent.
@@ -76,6 +77,10 @@ export function testQuestions(scene: Scene, onlyAboutObjects: boolean, random: R
   ).map((type) => ask(type, scene, random.uniform() < 0.5, random));
 }
 
+function digitPosition({ digit }: Scene): string {
+  return POSITIONS[digit!.plate.cell]!;
+}
+
 /** @param isTrue whether a presence question gets the answer yes; the other types have no such choice */
 function ask(type: QuestionType, scene: Scene, isTrue: boolean, random: Random): Question {
   const { concept, color, plate } = random.pick(scene.objects);
@@ -83,7 +88,7 @@ function ask(type: QuestionType, scene: Scene, isTrue: boolean, random: Random):
   const one = (question: string, answer: string | number): Question => ({ type, question, answer: String(answer) });
   switch (type) {
     case "digit":
-      return one("what digit ?", scene.digit!.value);
+      return one(random.uniform() < 0.5 ? "what digit ?" : `digit at ${digitPosition(scene)} ?`, scene.digit!.value);
     case "object":
       return one(`what at ${position} ?`, concept);
     case "lookup":

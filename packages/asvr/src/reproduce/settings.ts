@@ -55,7 +55,7 @@ export const demoSettings: StudySettings = {
   rows: [...demoRows],
   seeds: [0],
   sharedSeed: 0,
-  world: { encoder: 6000, text: 8000, train: 6000, test: 1000, novel: 500, questionsPerImage: 10 },
+  world: { encoder: 6000, text: 8000, train: 6000, test: 1000, novel: 500, questionsPerImage: 11 },
   encoder: {
     cells: { steps: 700, batchSize: 256, learningRate: 2e-3 },
     scenes: { steps: 250, batchSize: 64, learningRate: 1e-3, captioningWeight: 3 },
@@ -75,7 +75,7 @@ export const demoSettings: StudySettings = {
 /** The same through every part, in under two minutes: what CI runs. Its scores mean nothing. */
 export const quickSettings: StudySettings = {
   ...demoSettings,
-  world: { encoder: 600, text: 600, train: 600, test: 120, novel: 60, questionsPerImage: 10 },
+  world: { encoder: 600, text: 600, train: 600, test: 120, novel: 60, questionsPerImage: 11 },
   encoder: {
     cells: { steps: 60, batchSize: 128, learningRate: 2e-3 },
     scenes: { steps: 20, batchSize: 32, learningRate: 1e-3, captioningWeight: 3 },
