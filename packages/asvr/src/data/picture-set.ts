@@ -1,5 +1,5 @@
 import { join } from "node:path";
-import { noGrad, type Tensor, tensor, tidy } from "@asvr/torch";
+import { defaultDevice, noGrad, type Tensor, tensor, tidy } from "@asvr/torch";
 import { decodeImage } from "./images.js";
 import { type Preprocessing, preprocess } from "./preprocess.js";
 
@@ -9,7 +9,7 @@ const IN_FLIGHT = 8;
 /**
  * Decodes and preprocesses pictures in order.
  * @param paths relative to `folder`
- * @returns (pictures, 3, size, size), float32, on the CPU
+ * @returns (pictures, 3, size, size), float32, on the default device
  * @throws DataError for the first picture that cannot be used
  */
 export async function loadPictures(
@@ -32,7 +32,7 @@ export async function loadPictures(
     }
   };
   await Promise.all(Array.from({ length: IN_FLIGHT }, worker));
-  return tensor(pixels, { shape: [paths.length, 3, size, size] });
+  return tensor(pixels, { shape: [paths.length, 3, size, size], device: defaultDevice() });
 }
 
 /** Applies a network to many pictures, some at a time, without gradients. What it makes besides its result is freed. */

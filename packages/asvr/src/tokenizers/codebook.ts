@@ -1,4 +1,4 @@
-import { F, nn, noGrad, type Tensor, tidy } from "@asvr/torch";
+import { defaultDevice, F, nn, noGrad, type Tensor, tidy } from "@asvr/torch";
 import { ConfigError } from "../errors.js";
 
 /** Where restarts and initialisations take their chance from: libtorch's generator, or numbers that a test gives. */
@@ -10,8 +10,8 @@ export interface Draws {
 }
 
 export const libtorchDraws: Draws = {
-  permutation: (count) => F.randperm(count),
-  noise: (shape) => F.rand(shape),
+  permutation: (count) => F.randperm(count, undefined, defaultDevice()),
+  noise: (shape) => F.rand(shape, undefined, defaultDevice()),
 };
 
 export interface CodebookUpdate {

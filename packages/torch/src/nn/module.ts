@@ -1,6 +1,7 @@
 import type { DType } from "../dtype.js";
 import { CheckpointError } from "../errors.js";
 import * as F from "../operators.generated.js";
+import { defaultDevice } from "../runtime.js";
 import { keep, noGrad, tidy } from "../scope.js";
 import type { Device, Tensor } from "../tensor.js";
 
@@ -15,13 +16,13 @@ export interface StateEntry {
 const buffers = new WeakSet<Tensor>();
 
 let creation: { device: Device; dtype: DType; initialise: boolean } = {
-  device: "cpu",
+  device: defaultDevice(),
   dtype: "float32",
   initialise: true,
 };
 
 /**
- * Modules made in `body` have their parameters on `device`, of `dtype`, and, with `initialise: false`, without values
+ * Modules made in `body` have their parameters on `device` (the default one is ASVR_DEVICE, or the CPU), of `dtype`, and, with `initialise: false`, without values
  * (for weights that a checkpoint overwrites at once).
  */
 export function creating<T>(options: Partial<typeof creation>, body: () => T): T {

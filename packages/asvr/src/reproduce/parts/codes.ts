@@ -107,6 +107,11 @@ export async function loadVisualCache(
     );
   }
   const keys = JSON.parse(metadata.keys!) as string[];
+  const { device } = parts.encoder.parameters()[0]!;
+  for (const [name, stored] of tensors) {
+    tensors.set(name, stored.to({ device }));
+    stored.dispose();
+  }
   const [semantic, appearance] = [tensors.get("semantic")!, tensors.get("appearance")!];
   const { kind } = recipe.supervision;
   const codes = new Map<string, Tensor>();
