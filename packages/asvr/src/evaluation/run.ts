@@ -1,4 +1,4 @@
-import { mkdir, writeFile } from "node:fs/promises";
+import { mkdir, rename, writeFile } from "node:fs/promises";
 import { dirname } from "node:path";
 import { tidy } from "@asvr/torch";
 import { packSamples, planRows } from "../data/packing.js";
@@ -86,7 +86,11 @@ function groupBy<T>(items: readonly T[], keyOf: (item: T) => string): Map<string
   return groups;
 }
 
+/** One prediction a line; the file is whole or, after a crash, the one before. */
 export async function writePredictions(file: string, predictions: readonly Prediction[]): Promise<void> {
   await mkdir(dirname(file), { recursive: true });
-  await writeFile(file, predictions.map((prediction) => `${JSON.stringify(prediction)}\n`).join(""), { flush: true });
+  const temporary = `${file}.partial`;
+  const lines = predictions.map((prediction) => `${JSON.stringify(prediction)}\n`);
+  await writeFile(temporary, lines.join(""), { flush: true });
+  await rename(temporary, file);
 }
