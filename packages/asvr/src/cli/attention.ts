@@ -1,15 +1,16 @@
-import { noGrad, tensor, tidy } from "@asvr/torch";
+import { noGrad, setThreads, tensor, tidy } from "@asvr/torch";
 import { Command } from "commander";
 import { attentionToPicture } from "../analysis/attention.js";
 import { decodeImage } from "../data/images.js";
 import { packSamples } from "../data/packing.js";
 import { preprocess } from "../data/preprocess.js";
+import { ConfigError, DataError } from "../errors.js";
 import { testQuestion } from "../evaluation/questions.js";
 import { templates } from "../language/conversation.js";
 import { generate } from "../language/generation.js";
 import { microPreprocessing } from "../reproduce/layout.js";
 import { visualInputOf } from "../reproduce/parts/codes.js";
-import { loadTrainedRow, studyOf } from "../reproduce/trained-row.js";
+import { loadTrainedRow, readRecipe, studyOf } from "../reproduce/trained-row.js";
 import { commandContext } from "./context.js";
 import { printJson } from "./options.js";
 import { progressDisplay } from "./progress.js";
@@ -37,9 +38,12 @@ Example:
   asvr attention runs/demo/asvr-s0 --image runs/demo/data/images/test-seen/000003.png --question "what at top-left ?"`,
     )
     .action(async (run: string, { image, question, json }: Options) => {
-      const context = await commandContext(await studyOf(run), run, progressDisplay());
-      const pixels = await preprocess(await decodeImage(image), microPreprocessing);
+      await readRecipe(run); // refuses what is no run
+      const pixels = await readPicture(image);
+      const neverStopped = new AbortController().signal; // it takes a second: Ctrl-C simply ends it
+      const context = await commandContext(await studyOf(run), run, progressDisplay(), neverStopped);
       using row = await loadTrainedRow(context, run);
+      setThreads(row.recipe.threads);
       const { model, tokenizer, parts, imageTokens, recipe } = row;
       const conversations = [
         { from: "human" as const, value: `<image>\n${question}` },
@@ -70,6 +74,16 @@ Example:
         printJson({ run, image, question, answer, grid: [side, side], attention: map.mean, byLayer: map.byLayer });
       else process.stdout.write(`${question} ${answer}\n${draw(map.mean, side)}`);
     });
+}
+
+/** @throws ConfigError for a file that is no picture: the call was wrong */
+async function readPicture(file: string): Promise<Float32Array> {
+  try {
+    return await preprocess(await decodeImage(file), microPreprocessing);
+  } catch (error) {
+    if (error instanceof DataError) throw new ConfigError(`--image ${error.message}`, { cause: error });
+    throw error;
+  }
 }
 
 function draw(attention: readonly number[], side: number): string {

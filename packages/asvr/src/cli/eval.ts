@@ -1,10 +1,11 @@
 import { readFile } from "node:fs/promises";
 import { join } from "node:path";
+import { setThreads } from "@asvr/torch";
 import { Command } from "commander";
 import { mean } from "../evaluation/statistics.js";
 import type { Prediction } from "../report/run-folder.js";
 import { answerTestSets } from "../reproduce/parts/answer.js";
-import { loadTrainedRow, studyOf } from "../reproduce/trained-row.js";
+import { loadTrainedRow, readRecipe, studyOf } from "../reproduce/trained-row.js";
 import { commandContext } from "./context.js";
 import { printJson } from "./options.js";
 import { progressDisplay } from "./progress.js";
@@ -24,11 +25,13 @@ export function evalCommand(): Command {
     .option("--json", "print the scores as one JSON object", false)
     .addHelpText("after", "\nExample:\n  asvr eval runs/demo/asvr-s0")
     .action(async (run: string, { json }: { json: boolean }) => {
+      await readRecipe(run); // refuses what is no run
       const display = progressDisplay();
       display.start(run);
       try {
         const context = await commandContext(await studyOf(run), run, display);
         using row = await loadTrainedRow(context, run);
+        setThreads(row.recipe.threads);
         await answerTestSets(context, row.recipe, row, run);
       } finally {
         display.close();

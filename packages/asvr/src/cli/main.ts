@@ -1,7 +1,7 @@
 import { Command, CommanderError } from "commander";
 import { ConfigError } from "../errors.js";
 import { RunFolderError } from "../report/run-folder.js";
-import { Interrupted } from "../training/trainer.js";
+import { isInterruption } from "../training/trainer.js";
 import { attentionCommand } from "./attention.js";
 import { doctorCommand } from "./doctor.js";
 import { evalCommand } from "./eval.js";
@@ -14,8 +14,7 @@ import { trainCommand } from "./train.js";
 export async function run(argv: readonly string[]): Promise<void> {
   const program = new Command("asvr")
     .description("Train, evaluate and explain vision-language models that reconstruct the meaning of what they see.")
-    .version("0.1.0")
-    .showHelpAfterError("(--help shows the options and an example)");
+    .version("0.1.0");
   const commands = [
     reproduceCommand(),
     trainCommand(),
@@ -26,7 +25,11 @@ export async function run(argv: readonly string[]): Promise<void> {
     doctorCommand(),
   ];
   for (const command of commands) program.addCommand(command);
-  for (const command of [program, ...commands, ...commands.flatMap(({ commands: sub }) => sub)]) command.exitOverride();
+  for (const command of [program, ...commands, ...commands.flatMap(({ commands: sub }) => sub)]) {
+    command.exitOverride().showHelpAfterError("(--help shows the options and an example)");
+  }
+  // Who reads the output may have seen enough (`asvr report … | head`).
+  process.stdout.on("error", (error: NodeJS.ErrnoException) => process.exit(error.code === "EPIPE" ? 0 : 1));
   try {
     await program.parseAsync(argv as string[]);
   } catch (error) {
@@ -37,13 +40,13 @@ export async function run(argv: readonly string[]): Promise<void> {
 /** Says what went wrong in the fewest lines that help, and gives the exit status. */
 function report(error: unknown): number {
   if (error instanceof CommanderError) return error.exitCode === 0 ? 0 : 2; // commander has printed it
-  if (error instanceof Interrupted) {
-    process.stderr.write(`${error.message}\n`);
-    return 130;
-  }
   if (!(error instanceof Error)) {
     process.stderr.write(`${String(error)}\n`);
     return 1;
+  }
+  if (isInterruption(error)) {
+    process.stderr.write(`${error.message}\n`);
+    return 130;
   }
   process.stderr.write(`${error.name}: ${error.message}\n`);
   if (unexpected.has(error.name)) process.stderr.write(`${error.stack}\n`);

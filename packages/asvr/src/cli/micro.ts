@@ -11,16 +11,18 @@ export function microCommand(): Command {
     .option("--train <count>", "training pictures", positive, DEFAULT_MICRO_SIZES.train)
     .option("--test <count>", "test pictures with drawings seen in training", positive, DEFAULT_MICRO_SIZES.test)
     .option("--novel <count>", "test pictures with unseen drawings", positive, DEFAULT_MICRO_SIZES.novel)
+    .option("--encoder <count>", "pictures that the encoder learns from", positive, DEFAULT_MICRO_SIZES.encoder)
+    .option("--text <count>", "scenes that are only told", positive, DEFAULT_MICRO_SIZES.text)
     .option("--json", "print the manifest as one JSON object", false)
     .addHelpText("after", "\nExample:\n  asvr micro build --out data/micro --seed 1")
-    .action(async ({ out, seed, train, test, novel, json }) => {
+    .action(async ({ out, seed, train, test, novel, encoder, text, json }) => {
       const display = progressDisplay();
       display.start("micro world");
       const started = performance.now();
       const manifest = await buildMicroWorld({
         out,
         seed,
-        sizes: { train, test, novel },
+        sizes: { encoder, text, train, test, novel },
         onProgress: ({ phase, done, total }) => display.update("micro world", { phase, done, total }),
       });
       display.done("micro world", (performance.now() - started) / 1000, out);

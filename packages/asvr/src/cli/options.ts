@@ -25,7 +25,7 @@ export function collect(value: string, before: readonly string[]): string[] {
   return [...before, value];
 }
 
-/** A signal that fires at the first Ctrl-C or SIGTERM; the second one ends the process at once. */
+/** A signal that fires at the first Ctrl-C, SIGTERM or closing of the terminal; the second one ends the process at once. */
 export function interruptSignal(): AbortSignal {
   const stop = new AbortController();
   const onSignal = () => {
@@ -33,8 +33,7 @@ export function interruptSignal(): AbortSignal {
     process.stderr.write("\nstopping: saving first (once more to stop at once)\n");
     stop.abort();
   };
-  process.on("SIGINT", onSignal);
-  process.on("SIGTERM", onSignal);
+  for (const name of ["SIGINT", "SIGTERM", "SIGHUP"]) process.on(name, onSignal);
   return stop.signal;
 }
 

@@ -1,13 +1,12 @@
 import { existsSync } from "node:fs";
-import { readFile } from "node:fs/promises";
 import { join } from "node:path";
 import { Command } from "commander";
 import { ConfigError } from "../errors.js";
 import { allRows, type Table1Row } from "../recipes/table1.js";
 import { writeReport } from "../report/report.js";
 import { fasterMatmul } from "../reproduce/matmul.js";
-import { demoSettings, quickSettings, type StudySettings, settingsSchema } from "../reproduce/settings.js";
-import { readSettings, runStudy } from "../reproduce/study.js";
+import { demoSettings, quickSettings, type StudySettings } from "../reproduce/settings.js";
+import { readSettings, readSettingsFile, runStudy } from "../reproduce/study.js";
 import { interruptSignal, oneOf, positive, printJson, wholeNumber } from "./options.js";
 import { progressDisplay } from "./progress.js";
 
@@ -57,18 +56,20 @@ Example:
       const settings = await resolveSettings(options, folder);
       const display = progressDisplay();
       try {
-        await runStudy({
+        const count = await runStudy({
           folder,
           settings,
           command: `asvr ${process.argv.slice(2).join(" ")}`,
           jobs: options.jobs,
           fresh: options.fresh,
           signal: interruptSignal(),
-          onKept: (part) => display.note(`${part}: done before`),
+          onKept: (parts) => display.note(`done before: ${parts.join(", ")}`),
           onStart: (part) => display.start(part),
           onProgress: (part, progress) => display.update(part, progress),
           onDone: (part, { seconds, detail }) => display.done(part, seconds, detail),
         });
+        if (count === 0)
+          display.note(`nothing to do in ${folder}: every part is done; only the report is written again`);
       } finally {
         display.close();
       }
@@ -93,10 +94,7 @@ async function resolveSettings(options: Options, folder: string): Promise<StudyS
 
 async function baseSettings({ quick, settings: file }: Options): Promise<StudySettings> {
   if (file === undefined) return quick ? quickSettings : demoSettings;
-  const result = settingsSchema.safeParse(JSON.parse(await readFile(file, "utf8")));
-  if (result.success) return result.data;
-  const problems = result.error.issues.map(({ path, message }) => `${path.join(".")}: ${message}`);
-  throw new ConfigError(`${file}: ${problems.join("; ")}`);
+  return readSettingsFile(file);
 }
 
 /** As asked for; else as the folder's study has it; else whatever this machine is faster with. */

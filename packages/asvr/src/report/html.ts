@@ -53,6 +53,7 @@ export function day(time: string): string {
 
 /** From start to end; the sum of the parts (which may overlap) while the study has not ended. */
 export function totalSeconds({ study }: Report): number {
+  if (study.elapsedSeconds !== undefined) return study.elapsedSeconds;
   const elapsed = study.finishedAt ? (Date.parse(study.finishedAt) - Date.parse(study.startedAt)) / 1000 : Number.NaN;
   return Number.isFinite(elapsed) ? elapsed : study.parts.reduce((sum, part) => sum + part.seconds, 0);
 }

@@ -48,6 +48,8 @@ const study = z.object({
   startedAt: z.string(),
   /** Absent while the study runs, or when it was cut off. */
   finishedAt: z.string().optional(),
+  /** Wall time of all calls that worked on it; a pause between two of them does not count. */
+  elapsedSeconds: z.number().nonnegative().optional(),
   /** Git revision of the code. */
   revision: z.string().optional(),
   versions: z.record(z.string(), z.string()),

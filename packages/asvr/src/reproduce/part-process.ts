@@ -19,8 +19,10 @@ export class PartProcess {
     const worker = fileURLToPath(new URL("./part-worker.js", import.meta.url));
     // Standard output belongs to the command's own result: what a part prints goes to standard error.
     const child = fork(worker, [folder, part.name], { stdio: ["ignore", 2, 2, "ipc"] });
-    const stop = () => child.connected && child.send("stop");
+    // The callback takes the error of a process that has just ended; its end is seen below.
+    const stop = () => child.connected && child.send("stop", () => {});
     signal.addEventListener("abort", stop, { once: true });
+    if (signal.aborted) stop();
     this.finished = new Promise((resolve, reject) => {
       let outcome: PartMessage | undefined;
       child.on("message", (message: PartMessage) => {
@@ -28,7 +30,8 @@ export class PartProcess {
         else outcome = message;
       });
       child.on("error", reject);
-      child.on("exit", (code, killedBy) => {
+      // Not "exit": messages may still be on their way then.
+      child.on("close", (code, killedBy) => {
         signal.removeEventListener("abort", stop);
         if (outcome?.kind === "done") resolve(outcome.record);
         else if (outcome?.kind === "interrupted") reject(new Interrupted(`${part.name} was stopped; it is saved`));

@@ -1,56 +1,80 @@
 // The process of one part: node part-worker.js STUDY-FOLDER PART. Started by PartProcess.
+import { mkdir } from "node:fs/promises";
+import { join } from "node:path";
 import { defaultDevice } from "@asvr/torch";
-import { Interrupted } from "../training/trainer.js";
+import { isInterruption } from "../training/trainer.js";
+import { Lock } from "./lock.js";
 import type { PartMessage } from "./part-process.js";
 import { type PartRecord, readPart, writePart } from "./parts/part.js";
 import { planStudy } from "./plan.js";
 import { readSettings, useSettings } from "./study.js";
+
+/** A part whose command was killed with -9 saves and ends by itself; the next command's process waits for it. */
+const PREDECESSOR_ENDS_IN_SECONDS = 120;
 
 const [folder, name] = process.argv.slice(2) as [string, string];
 
 const stop = new AbortController();
 process.on("message", (message) => message === "stop" && stop.abort());
 // A terminal sends its Ctrl-C to every process of the group; the parent waits for what is saved here.
-process.on("SIGINT", () => stop.abort());
-process.on("SIGTERM", () => stop.abort());
+for (const signal of ["SIGINT", "SIGTERM", "SIGHUP"]) process.on(signal, () => stop.abort());
 // The parent is gone, killed perhaps: nobody would read the result.
 process.on("disconnect", () => stop.abort());
 
-function tell(message: PartMessage): void {
-  if (process.connected) process.send!(message);
+/** Resolves when the message is out, or when there is nobody to tell. */
+function tell(message: PartMessage): Promise<void> {
+  return new Promise((resolve) => {
+    if (process.connected) process.send!(message, undefined, undefined, () => resolve());
+    else resolve();
+  });
 }
 
-const settings = await readSettings(folder);
-const part = planStudy(settings).find((candidate) => candidate.name === name)!;
-useSettings(settings);
-const before = await readPart(folder, name);
-const record: PartRecord = {
-  name,
-  fingerprint: part.fingerprint,
-  state: "started",
-  seconds: before?.seconds ?? 0,
-};
-const started = performance.now();
-const spent = () => (before?.seconds ?? 0) + (performance.now() - started) / 1000;
+/** The part as its record will say, with the time that all processes spent on it. */
+async function runPart(): Promise<PartRecord> {
+  const settings = await readSettings(folder);
+  const part = planStudy(settings).find((candidate) => candidate.name === name)!;
+  useSettings(settings);
+  const before = (await readPart(folder, name))?.seconds ?? 0;
+  const started = performance.now();
+  const recordOf = (state: PartRecord["state"], detail?: string): PartRecord => {
+    const seconds = before + (performance.now() - started) / 1000;
+    return { name, fingerprint: part.fingerprint, state, seconds, detail };
+  };
+  await writePart(folder, recordOf("started"));
+  try {
+    const detail = await part.run({
+      folder,
+      settings,
+      device: defaultDevice(),
+      signal: stop.signal,
+      onProgress: (progress) => void tell({ kind: "progress", progress }),
+    });
+    const done = recordOf("done", detail);
+    await writePart(folder, done);
+    return done;
+  } catch (error) {
+    await writePart(folder, recordOf("started"));
+    throw error;
+  }
+}
+
 try {
-  await writePart(folder, record);
-  const detail = await part.run({
-    folder,
-    settings,
-    device: defaultDevice(),
+  await mkdir(join(folder, "parts"), { recursive: true });
+  const lock = await Lock.hold(join(folder, "parts", `${name}.lock`), {
+    what: `${folder}, part ${name}`,
+    waitSeconds: PREDECESSOR_ENDS_IN_SECONDS,
     signal: stop.signal,
-    onProgress: (progress) => tell({ kind: "progress", progress }),
   });
-  const done: PartRecord = { ...record, state: "done", seconds: spent(), detail };
-  await writePart(folder, done);
-  tell({ kind: "done", record: done });
+  try {
+    await tell({ kind: "done", record: await runPart() });
+  } finally {
+    await lock.release();
+  }
 } catch (error) {
-  await writePart(folder, { ...record, seconds: spent() });
-  const isStopped = error instanceof Interrupted || (error instanceof Error && error.name === "AbortError");
-  if (isStopped) tell({ kind: "interrupted" });
+  if (isInterruption(error)) await tell({ kind: "interrupted" });
   else {
     const { name: kind, message, stack } = error instanceof Error ? error : new Error(String(error));
-    tell({ kind: "failed", name: kind, message, stack });
+    await tell({ kind: "failed", name: kind, message, stack });
   }
   process.exitCode = 1;
 } finally {

@@ -3,19 +3,22 @@ import { existsSync } from "node:fs";
 import { mkdir, readFile, rm } from "node:fs/promises";
 import { availableParallelism, cpus, platform, release } from "node:os";
 import { join } from "node:path";
+import { fileURLToPath } from "node:url";
 import { promisify } from "node:util";
 import { nn, runtimeInfo, setThreads } from "@asvr/torch";
 import { ConfigError } from "../errors.js";
 import { rowNotes, table1, table1Rows } from "../recipes/table1.js";
-import type { Study } from "../report/run-folder.js";
+import { readStudy, type Study } from "../report/run-folder.js";
+import { Interrupted } from "../training/trainer.js";
+import { Lock } from "./lock.js";
 import { PartProcess } from "./part-process.js";
 import { type PartProgress, type PartRecord, readPart, writeJson } from "./parts/part.js";
 import { type Part, planStudy, rowRecipe } from "./plan.js";
 import { type StudySettings, settingsSchema } from "./settings.js";
 
 export interface StudyEvents {
-  /** A part that was finished before; nothing is done for it. */
-  onKept?: (part: string) => void;
+  /** Parts that were finished before; nothing is done for them. */
+  onKept?: (parts: readonly string[]) => void;
   onStart?: (part: string) => void;
   onProgress?: (part: string, progress: PartProgress) => void;
   onDone?: (part: string, record: PartRecord) => void;
@@ -28,7 +31,7 @@ export interface StudyOptions extends StudyEvents {
   command: string;
   /** Parts that run side by side; by default as many as the cores allow. */
   jobs?: number;
-  /** Only these parts; the others wait for another call. */
+  /** Only these parts, for a use outside of the study: what the folder says of the study itself stays as it is. */
   only?: readonly string[];
   /** Deletes what the folder holds of a study with other settings, instead of refusing it. */
   fresh?: boolean;
@@ -37,27 +40,54 @@ export interface StudyOptions extends StudyEvents {
 
 /**
  * Runs all parts of a study that are not done yet, independent ones side by side, each in a process of its own.
- * @throws ConfigError when the folder holds parts that were made with other settings
+ * @returns how many parts were run; 0 when all of them were done before
+ * @throws ConfigError when the folder holds parts that were made with other settings, or another process works on it
+ * @throws Interrupted when the signal fired; everything is saved
  * @throws Error of the first part that failed, after the others were stopped and saved
  */
-export async function runStudy(options: StudyOptions): Promise<void> {
-  const { folder, settings } = options;
-  await mkdir(folder, { recursive: true });
+export async function runStudy(options: StudyOptions): Promise<number> {
+  const { folder, only } = options;
+  // Read as from the file: fingerprints depend on the order of keys.
+  const settings = settingsSchema.parse(options.settings);
   const planned = planStudy(settings);
-  const parts = options.only ? planned.filter(({ name }) => options.only!.includes(name)) : planned;
-  await requireSameSettings(options, parts);
-  await writeJson(join(folder, "settings.json"), settings);
-  const startedAt = await firstStart(folder);
-  await writeStudy(options, parts, startedAt);
-  await runParts(options, parts, () => writeStudy(options, parts, startedAt));
-  if (!options.only) await writeStudy(options, parts, startedAt, new Date().toISOString());
+  const parts = only ? planned.filter(({ name }) => only.includes(name)) : planned;
+  await mkdir(folder, { recursive: true });
+  if (only && (await staleParts(folder, parts)).length === 0 && (await doneParts(folder, parts)).size === parts.length)
+    return 0; // another process may well work on the rows
+  const lock = await Lock.hold(join(folder, "study.lock"), { what: folder });
+  try {
+    await requireSameSettings(options, parts);
+    await writeJson(join(folder, "settings.json"), settings);
+    if (only) return await runParts({ ...options, settings }, parts, async () => {});
+    const record = new StudyRecord(options, settings, parts, await previousStudy(folder, parts));
+    await record.write();
+    const count = await runParts({ ...options, settings }, parts, () => record.write());
+    await record.finish(count);
+    return count;
+  } finally {
+    await lock.release();
+  }
 }
 
-/** Reads the settings of a study's folder. @throws ConfigError when there are none */
+/** Reads the settings of a study's folder. @throws ConfigError when there are none, or none that this version reads */
 export async function readSettings(folder: string): Promise<StudySettings> {
   const file = join(folder, "settings.json");
   if (!existsSync(file)) throw new ConfigError(`${file} does not exist: ${folder} is not the folder of a study`);
-  return settingsSchema.parse(JSON.parse(await readFile(file, "utf8")));
+  return readSettingsFile(file);
+}
+
+/** @throws ConfigError that names the file and every wrong setting */
+export async function readSettingsFile(file: string): Promise<StudySettings> {
+  let value: unknown;
+  try {
+    value = JSON.parse(await readFile(file, "utf8"));
+  } catch (error) {
+    throw new ConfigError(`${file} cannot be read as settings: ${(error as Error).message}`);
+  }
+  const result = settingsSchema.safeParse(value);
+  if (result.success) return result.data;
+  const problems = result.error.issues.map(({ path, message }) => `${path.join(".") || "the whole"}: ${message}`);
+  throw new ConfigError(`${file}: ${problems.join("; ")}`);
 }
 
 /** Threads and dtype of the matrix products, as a study's settings say: results are equal only where these are. */
@@ -66,60 +96,68 @@ export function useSettings({ threads, matmul }: StudySettings): void {
   nn.setMatmulDtype(matmul === "float32" ? undefined : matmul);
 }
 
-async function runParts(options: StudyOptions, parts: readonly Part[], onChange: () => Promise<void>): Promise<void> {
-  const { folder, settings, signal } = options;
+async function runParts(options: StudyOptions, parts: readonly Part[], onChange: () => Promise<void>): Promise<number> {
+  const { folder, settings } = options;
   const jobs = options.jobs ?? Math.max(1, Math.floor(availableParallelism() / settings.threads));
-  const done = new Set<string>();
+  const done = await doneParts(folder, parts);
   const running = new Map<string, Promise<void>>();
   const stop = new AbortController();
-  const onAbort = () => stop.abort();
-  signal.addEventListener("abort", onAbort, { once: true });
+  const signal = AbortSignal.any([options.signal, stop.signal]);
+  let started = 0;
   let failure: unknown;
 
-  for (const { name } of parts) {
-    if ((await readPart(folder, name))?.state !== "done") continue;
-    done.add(name);
-    options.onKept?.(name);
-  }
+  if (done.size > 0) options.onKept?.([...done]);
+  const fail = (error: unknown) => {
+    // A part that was stopped because another failed, or by Ctrl-C, is not the reason.
+    if (failure === undefined || failure instanceof Interrupted) failure = error;
+    stop.abort();
+  };
   const start = (part: Part) => {
+    started++;
     options.onStart?.(part.name);
-    const process = new PartProcess(folder, part, (progress) => options.onProgress?.(part.name, progress), stop.signal);
-    const finished = process.finished.then(
-      async (record) => {
-        done.add(part.name);
-        options.onDone?.(part.name, record);
-        await onChange();
-      },
-      (error) => {
-        failure ??= error;
-        stop.abort();
-      },
-    );
+    const child = new PartProcess(folder, part, (progress) => options.onProgress?.(part.name, progress), signal);
+    const finished = child.finished.then(async (record) => {
+      done.add(part.name);
+      options.onDone?.(part.name, record);
+      await onChange();
+    });
     running.set(
       part.name,
-      finished.finally(() => running.delete(part.name)),
+      finished.catch(fail).finally(() => running.delete(part.name)),
     );
   };
-  while (done.size < parts.length) {
-    const ready = stop.signal.aborted
-      ? []
-      : parts.filter(
-          ({ name, needs }) => !done.has(name) && !running.has(name) && needs.every((need) => done.has(need)),
-        );
+  for (;;) {
+    const isReady = ({ name, needs }: Part) =>
+      !done.has(name) && !running.has(name) && needs.every((need) => done.has(need));
+    const ready = signal.aborted ? [] : parts.filter(isReady);
     for (const part of ready.slice(0, jobs - running.size)) start(part);
     if (running.size === 0) break;
     await Promise.race(running.values());
   }
-  signal.removeEventListener("abort", onAbort);
-  if (failure) throw failure;
+  if (failure !== undefined && !(failure instanceof Interrupted)) throw failure;
+  if (done.size < parts.length) {
+    throw new Interrupted(`${folder}: stopped and saved; the same command goes on from here`);
+  }
+  return started;
 }
 
-async function requireSameSettings({ folder, fresh }: StudyOptions, parts: readonly Part[]): Promise<void> {
+async function doneParts(folder: string, parts: readonly Part[]): Promise<Set<string>> {
+  const done = new Set<string>();
+  for (const { name } of parts) if ((await readPart(folder, name))?.state === "done") done.add(name);
+  return done;
+}
+
+async function staleParts(folder: string, parts: readonly Part[]): Promise<Part[]> {
   const stale: Part[] = [];
   for (const part of parts) {
     const record = await readPart(folder, part.name);
     if (record && record.fingerprint !== part.fingerprint) stale.push(part);
   }
+  return stale;
+}
+
+async function requireSameSettings({ folder, fresh }: StudyOptions, parts: readonly Part[]): Promise<void> {
+  const stale = await staleParts(folder, parts);
   if (stale.length === 0) return;
   if (!fresh) {
     throw new ConfigError(
@@ -128,49 +166,71 @@ async function requireSameSettings({ folder, fresh }: StudyOptions, parts: reado
     );
   }
   for (const { name, output } of stale) {
-    await rm(join(folder, "parts", `${name}.json`), { force: true });
+    // The record last: until then the output is known to be stale, also after a crash in between.
     await rm(join(folder, output), { recursive: true, force: true });
+    await rm(join(folder, "parts", `${name}.json`), { force: true });
   }
 }
 
-async function firstStart(folder: string): Promise<string> {
-  const file = join(folder, "study.json");
-  if (!existsSync(file)) return new Date().toISOString();
-  return (JSON.parse(await readFile(file, "utf8")) as Study).startedAt;
+/** What the folder says of the study so far, unless all of that was deleted. */
+async function previousStudy(folder: string, parts: readonly Part[]): Promise<Study | undefined> {
+  const records = await Promise.all(parts.map(({ name }) => readPart(folder, name)));
+  if (!existsSync(join(folder, "study.json")) || records.every((record) => !record)) return undefined;
+  return readStudy(folder);
 }
 
 /** `study.json`: what the report needs to know of the study as a whole. */
-async function writeStudy(
-  { folder, settings, command }: StudyOptions,
-  parts: readonly Part[],
-  startedAt: string,
-  finishedAt?: string,
-): Promise<void> {
-  const records: PartRecord[] = [];
-  for (const { name } of parts) {
-    const record = await readPart(folder, name);
-    if (record?.state === "done") records.push(record);
+class StudyRecord {
+  readonly #startedAt = new Date();
+  #writing: Promise<void> = Promise.resolve();
+
+  constructor(
+    private readonly options: StudyOptions,
+    private readonly settings: StudySettings,
+    private readonly parts: readonly Part[],
+    private readonly before: Study | undefined,
+  ) {}
+
+  /** One after the other, although parts end at any time: what is written last is newest. */
+  write(finishedAt?: string): Promise<void> {
+    this.#writing = this.#writing.then(() => this.#write(finishedAt));
+    return this.#writing;
   }
-  const { libtorch, source } = runtimeInfo();
-  const study: Study = {
-    table: settings.table,
-    scale: settings.scale,
-    command,
-    startedAt,
-    ...(finishedAt && { finishedAt }),
-    ...(await revision()),
-    versions: { node: process.version, libtorch: `${libtorch} (${source})` },
-    machine: {
-      cpu: cpus()[0]?.model ?? "unknown",
-      cores: availableParallelism(),
-      threads: settings.threads,
-      platform: `${platform()} ${release()} ${process.arch}`,
-    },
-    seeds: settings.seeds,
-    rows: await Promise.all(settings.rows.map((row) => describeRow(folder, settings, row))),
-    parts: records.map(({ name, seconds, detail }) => ({ name, seconds, ...(detail && { detail }) })),
-  };
-  await writeJson(join(folder, "study.json"), study);
+
+  /** @param count parts that were run: a call that had nothing to do does not change when the study was finished */
+  finish(count: number): Promise<void> {
+    return this.write((count === 0 && this.before?.finishedAt) || new Date().toISOString());
+  }
+
+  async #write(finishedAt?: string): Promise<void> {
+    const { folder, command } = this.options;
+    const { settings, before } = this;
+    const records = await Promise.all(this.parts.map(({ name }) => readPart(folder, name)));
+    const done = records.filter((record) => record?.state === "done") as PartRecord[];
+    const wasFinished = finishedAt !== undefined && finishedAt === before?.finishedAt;
+    const seconds = (Date.now() - this.#startedAt.getTime()) / 1000;
+    const { libtorch, source } = runtimeInfo();
+    const study: Study = {
+      table: settings.table,
+      scale: settings.scale,
+      command,
+      startedAt: before?.startedAt ?? this.#startedAt.toISOString(),
+      ...(finishedAt && { finishedAt }),
+      elapsedSeconds: wasFinished ? before.elapsedSeconds : (before?.elapsedSeconds ?? 0) + seconds,
+      ...(await revision()),
+      versions: { node: process.version, libtorch: `${libtorch} (${source})` },
+      machine: {
+        cpu: cpus()[0]?.model ?? "unknown",
+        cores: availableParallelism(),
+        threads: settings.threads,
+        platform: `${platform()} ${release()} ${process.arch}`,
+      },
+      seeds: settings.seeds,
+      rows: await Promise.all(settings.rows.map((row) => describeRow(folder, settings, row))),
+      parts: done.map(({ name, seconds, detail }) => ({ name, seconds, ...(detail && { detail }) })),
+    };
+    await writeJson(join(folder, "study.json"), study);
+  }
 }
 
 async function describeRow(folder: string, settings: StudySettings, row: StudySettings["rows"][number]) {
@@ -193,11 +253,14 @@ async function describeRow(folder: string, settings: StudySettings, row: StudySe
   };
 }
 
+/** Of the clone that this code was compiled in; nothing where it was installed from a package. */
 async function revision(): Promise<{ revision?: string }> {
+  const git = async (...args: string[]) =>
+    (await promisify(execFile)("git", args, { cwd: fileURLToPath(new URL("../..", import.meta.url)) })).stdout.trim();
   try {
-    const { stdout } = await promisify(execFile)("git", ["rev-parse", "--short", "HEAD"]);
-    return { revision: stdout.trim() };
+    await git("ls-files", "--error-unmatch", "package.json"); // not the clone of a project that merely uses this one
+    return { revision: await git("rev-parse", "--short", "HEAD") };
   } catch {
-    return {}; // installed from a package, not from a clone
+    return {};
   }
 }

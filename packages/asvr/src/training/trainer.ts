@@ -42,6 +42,11 @@ export class Interrupted extends Error {
   override name = "Interrupted";
 }
 
+/** Whether an error says that someone stopped the work, not that it failed: training, or a loop that asks its signal. */
+export function isInterruption(error: unknown): boolean {
+  return error instanceof Interrupted || (error instanceof Error && error.name === "AbortError");
+}
+
 /** The loss or its gradient is no number any more. */
 export class NonFiniteError extends Error {
   override name = "NonFiniteError";

@@ -1,5 +1,4 @@
-import { mkdtemp, rm } from "node:fs/promises";
-import { tmpdir } from "node:os";
+import { rm } from "node:fs/promises";
 import { join } from "node:path";
 import { derive, type Recipe } from "../../recipes/recipe.js";
 import { table1 } from "../../recipes/table1.js";
@@ -7,7 +6,7 @@ import { train } from "../../training/trainer.js";
 import { type PartContext, trainOptions, writeJson } from "./part.js";
 import { prepareRow, type StageName } from "./prepare.js";
 
-/** Steps of a measurement, and how often both rows are measured by turns: what else runs then hits both. */
+/** Most steps of a measurement, and how often both rows are measured by turns: what else runs then hits both. */
 const STEPS = 12;
 const ROUNDS = 5;
 
@@ -24,7 +23,8 @@ export interface Calibration {
  */
 export async function calibrate(context: PartContext): Promise<string> {
   const { folder, settings, onProgress } = context;
-  const temporary = await mkdtemp(join(tmpdir(), "asvr-calibration-"));
+  const temporary = join(folder, "calibration.partial");
+  await rm(temporary, { recursive: true, force: true }); // of a process that was killed
   const rows = ["llava", "asvr"] as const;
   const stages = ["pretraining", "tuning"] as const;
   const seconds = { llava: { pretraining: [], tuning: [] }, asvr: { pretraining: [], tuning: [] } } as Record<
@@ -41,9 +41,10 @@ export async function calibrate(context: PartContext): Promise<string> {
         for (const row of rows) {
           const objective = await prepared[row].objective(stage);
           const out = join(temporary, `${row}-${stage}-${round}`);
-          const options = { folder: out, stage, stageNumber, steps: STEPS, learningRate: 1e-3, seed: 0 };
+          const steps = Math.min(STEPS, settings.steps[stage]);
+          const options = { folder: out, stage, stageNumber, steps, learningRate: 1e-3, seed: 0 };
           const quiet = { ...trainOptions(context, options), onProgress: undefined, saveEverySeconds: Infinity };
-          seconds[row][stage].push((await train(objective, quiet)) / STEPS);
+          seconds[row][stage].push((await train(objective, quiet)) / steps);
         }
       }
       onProgress({ phase: "timing steps", done: round + 1, total: ROUNDS });

@@ -24,7 +24,7 @@ const recordsOf: Record<Split, string> = {
  * encoder, tokenizers and preprocessing it was made with, and is refused where they are others.
  */
 export async function makeCodes(context: PartContext): Promise<string> {
-  const { folder, onProgress } = context;
+  const { folder, onProgress, signal } = context;
   const recipe = table1("llava", "micro");
   const parts = loadFrozenParts(folder, recipe);
   await mkdir(join(folder, "codes"), { recursive: true });
@@ -32,6 +32,8 @@ export async function makeCodes(context: PartContext): Promise<string> {
   let total = 0;
   for (const [index, split] of splits.entries()) {
     onProgress({ phase: `features and codes: ${split}`, done: index, total: splits.length });
+    await new Promise(setImmediate); // lets a request to stop in
+    signal.throwIfAborted();
     const keys = await picturesOf(folder, split);
     const pixelValues = await loadPictures(layout.data(folder), keys, microPreprocessing);
     tidy(() => {

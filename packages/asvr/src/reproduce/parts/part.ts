@@ -45,9 +45,11 @@ export async function writePart(folder: string, record: PartRecord): Promise<voi
   await writeJson(join(folder, "parts", `${record.name}.json`), record);
 }
 
+let writes = 0;
+
 /** Writes under a temporary name and renames: a file is whole or not there. */
 export async function writeJson(file: string, value: unknown): Promise<void> {
-  const temporary = `${file}.${process.pid}.partial`;
+  const temporary = `${file}.${process.pid}-${writes++}.partial`;
   await writeFile(temporary, `${JSON.stringify(value, null, 2)}\n`, { flush: true });
   await rename(temporary, file);
 }

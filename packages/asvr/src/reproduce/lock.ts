@@ -1,0 +1,128 @@
+import { rmSync } from "node:fs";
+import { link, readFile, rename, rm, stat, utimes, writeFile } from "node:fs/promises";
+import { hostname } from "node:os";
+import { setTimeout as sleep } from "node:timers/promises";
+import { ConfigError } from "../errors.js";
+
+interface Holder {
+  pid: number;
+  host: string;
+  /** When the process began, as the system counts; tells it from a later one with the same number. */
+  begun?: string;
+}
+
+/** A holder on another machine cannot be asked whether it lives: it touches its lock this often. */
+const TOUCH_EVERY_SECONDS = 10;
+const SILENT_AFTER_SECONDS = 60;
+
+export interface LockOptions {
+  /** What the lock keeps for its holder, for the message: "runs/demo". */
+  what: string;
+  /** How long another holder may take to end; a process whose parent was killed still saves. */
+  waitSeconds?: number;
+  signal?: AbortSignal;
+}
+
+/**
+ * A file that names the one process that works on something. The lock of a process that has died is taken over.
+ * @throws ConfigError when another process holds it
+ */
+export class Lock {
+  readonly #touching: NodeJS.Timeout;
+  readonly #onExit = () => rmSync(this.file, { force: true });
+
+  private constructor(readonly file: string) {
+    const touch = () => utimes(file, new Date(), new Date()).catch(() => {}); // gone: its folder was deleted
+    this.#touching = setInterval(touch, TOUCH_EVERY_SECONDS * 1000).unref();
+    process.once("exit", this.#onExit);
+  }
+
+  static async hold(file: string, { what, waitSeconds = 0, signal }: LockOptions): Promise<Lock> {
+    const deadline = performance.now() + waitSeconds * 1000;
+    for (;;) {
+      const holder = await take(file);
+      if (!holder) return new Lock(file);
+      if (performance.now() >= deadline) {
+        const where = holder.host === hostname() ? "" : ` on ${holder.host}`;
+        throw new ConfigError(
+          `process ${holder.pid}${where} is working on ${what}: wait until it ends, or choose another folder. ` +
+            `(If there is no such process, delete ${file}.)`,
+        );
+      }
+      await sleep(100, undefined, { signal });
+    }
+  }
+
+  async release(): Promise<void> {
+    clearInterval(this.#touching);
+    process.removeListener("exit", this.#onExit);
+    await rm(this.file, { force: true });
+  }
+}
+
+/** Takes the lock, or says who has it. */
+async function take(file: string): Promise<Holder | undefined> {
+  for (;;) {
+    const draft = `${file}.${process.pid}.partial`;
+    const own: Holder = { pid: process.pid, host: hostname(), begun: await beginningOf(process.pid) };
+    await writeFile(draft, `${JSON.stringify(own)}\n`);
+    try {
+      await link(draft, file); // fails where there is one: of two processes, one succeeds, and with whole contents
+      return undefined;
+    } catch (error) {
+      if ((error as NodeJS.ErrnoException).code !== "EEXIST") throw error;
+    } finally {
+      await rm(draft, { force: true });
+    }
+    const holder = await livingHolder(file);
+    if (holder) return holder;
+    await removeDead(file);
+  }
+}
+
+/** Moves a dead lock away. Should another process have taken it over just now, it is put back. */
+async function removeDead(file: string): Promise<void> {
+  const moved = `${file}.${process.pid}.dead`;
+  try {
+    await rename(file, moved);
+    if (await livingHolder(moved)) await link(moved, file);
+  } catch (error) {
+    if (!["ENOENT", "EEXIST"].includes((error as NodeJS.ErrnoException).code ?? "")) throw error;
+  } finally {
+    await rm(moved, { force: true });
+  }
+}
+
+async function livingHolder(file: string): Promise<Holder | undefined> {
+  try {
+    const holder = JSON.parse(await readFile(file, "utf8")) as Holder;
+    if (holder.host !== hostname()) {
+      const silentSeconds = (Date.now() - (await stat(file)).mtimeMs) / 1000;
+      return silentSeconds < SILENT_AFTER_SECONDS ? holder : undefined;
+    }
+    if (!isRunning(holder.pid)) return undefined;
+    const begun = await beginningOf(holder.pid);
+    return holder.begun === begun ? holder : undefined;
+  } catch {
+    return undefined; // released meanwhile, or no lock of ours
+  }
+}
+
+function isRunning(pid: number): boolean {
+  try {
+    process.kill(pid, 0);
+    return true;
+  } catch (error) {
+    return (error as NodeJS.ErrnoException).code === "EPERM"; // another user's
+  }
+}
+
+/** Linux says when a process began; elsewhere its number has to do. */
+async function beginningOf(pid: number): Promise<string | undefined> {
+  try {
+    const fields = await readFile(`/proc/${pid}/stat`, "utf8");
+    return fields.slice(fields.lastIndexOf(")") + 2).split(" ")[19];
+  } catch {
+    return undefined;
+  }
+}
