@@ -1,0 +1,99 @@
+import { existsSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { expect, test } from "vitest";
+import { attentionCommand } from "./attention.js";
+import { doctorCommand } from "./doctor.js";
+import { evalCommand } from "./eval.js";
+import { asvr, readJson, temporaryFolder, writeSettings } from "./fixture.js";
+import { microCommand } from "./micro.js";
+import { reportCommand } from "./report.js";
+import { reproduceCommand } from "./reproduce.js";
+import { trainCommand } from "./train.js";
+
+const root = temporaryFolder();
+
+const commands = [
+  reproduceCommand(),
+  trainCommand(),
+  evalCommand(),
+  reportCommand(),
+  attentionCommand(),
+  ...microCommand().commands,
+  doctorCommand(),
+];
+
+test.each(commands.map((command) => [command.name(), command] as const))(
+  "%s --help shows an example",
+  (name, command) => {
+    let help = "";
+    command
+      .configureOutput({
+        writeOut: (text) => {
+          help += text;
+        },
+      })
+      .outputHelp();
+    expect(help).toMatch(new RegExp(`Example:\n  asvr (micro )?${name}`));
+  },
+);
+
+const tooLittle = join(root, "little.json");
+writeFileSync(tooLittle, JSON.stringify({ table: "table1", rows: ["llava"] }));
+const noJson = join(root, "no.json");
+writeFileSync(noJson, "{");
+const tiny = writeSettings(root);
+const out = ["--out", join(root, "never")];
+
+test.concurrent.each<[string, string[], string]>([
+  ["no command", [], "Usage: asvr"],
+  ["an unknown command", ["nope"], "unknown command 'nope'"],
+  ["an unknown option", ["reproduce", "table1", "--nope"], "--help shows the options and an example"],
+  ["an unknown table", ["reproduce", "table9", ...out], 'the table is "table9"; it must be table1'],
+  ["an unknown scale", ["reproduce", "table1", "--scale", "huge", ...out], '--scale is "huge"'],
+  ["an unknown row", ["reproduce", "table1", "--rows", "llava,nope", ...out], "table1 has no nope; it has llava"],
+  ["no seed", ["reproduce", "table1", "--seeds", "0", ...out], "it must be 1 or more"],
+  ["half a step", ["reproduce", "table1", "--steps", "0.5", ...out], "it must be a whole number"],
+  ["an unknown dtype", ["reproduce", "table1", "--matmul", "float8", ...out], "--matmul"],
+  ["settings that are not there", ["reproduce", "table1", "--settings", join(root, "none"), ...out], "no such file"],
+  ["settings that are no JSON", ["reproduce", "table1", "--settings", noJson, ...out], "cannot be read as settings"],
+  ["settings without seeds", ["reproduce", "table1", "--settings", tooLittle, ...out], "seeds: "],
+  ["a missing argument", ["eval"], "missing required argument 'run'"],
+  ["a folder that is no run", ["eval", root], "recipe.json does not exist"],
+  ["a folder that is no study", ["report", root], "this is not the run folder of a study"],
+  ["no picture", ["attention", root], "--image"],
+  ["no folder for the world", ["micro", "build"], "--out"],
+  ["an unknown recipe", ["train", "micro/nope", ...out], 'table1 has no row "nope"'],
+  ["an unknown setting", ["train", "micro/asvr", ...out, "--set", "stages.tuning.size=4"], 'no "size"'],
+  ["a row whose steps a study finds out", ["train", "micro/llava-equal-time", ...out], "from a study's calibration"],
+])("a wrong call ends with 2: %s", async (_, args, message) => {
+  const { status, stdout, stderr } = await asvr(...args);
+  expect(stderr).toContain(message);
+  expect(stdout).toBe("");
+  expect(status).toBe(2);
+  expect(existsSync(join(root, "never"))).toBe(false);
+});
+
+test("the version and the help are no errors", async () => {
+  expect(await asvr("--version")).toMatchObject({ status: 0, stdout: expect.stringMatching(/^\d+\.\d+\.\d+\n$/) });
+  expect(await asvr("train", "--help")).toMatchObject({ status: 0, stdout: expect.stringContaining("Example:") });
+});
+
+test("micro build writes a world; the manifest is the one JSON object", async () => {
+  const world = join(root, "world");
+  const sizes = ["--train", "3", "--test", "2", "--novel", "1", "--encoder", "2", "--text", "2"];
+  const { status, stdout, stderr } = await asvr("micro", "build", "--out", world, "--seed", "1", ...sizes, "--json");
+  expect(stderr).toContain("micro world: done in");
+  expect(status).toBe(0);
+  expect(JSON.parse(stdout)).toEqual(readJson(world, "manifest.json"));
+});
+
+test("doctor says what is used and that it works", async () => {
+  const { status, stdout } = await asvr("doctor", "--json");
+  expect(status).toBe(0);
+  expect(JSON.parse(stdout)).toMatchObject({ device: { check: "works" }, versions: { node: process.version } });
+  expect((await asvr("doctor")).stdout).toMatch(/libtorch\n {2}version/);
+});
+
+test("a settings file that the tests use is one", () => {
+  expect(readJson(tiny)).toMatchObject({ table: "table1" });
+});

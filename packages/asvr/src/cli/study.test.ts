@@ -1,0 +1,207 @@
+import { cpSync, existsSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { setTimeout as sleep } from "node:timers/promises";
+import sharp from "sharp";
+import { beforeAll, expect, test } from "vitest";
+import { asvr, type Outcome, readJson, startAsvr, temporaryFolder, writeSettings } from "./fixture.js";
+
+// A study as a user runs it, through the compiled command.
+
+const root = temporaryFolder();
+const settings = writeSettings(root);
+const study = join(root, "study");
+const rows = ["llava", "llava-equal-time", "appearance", "asvr"];
+const reproduce = (...args: string[]) => asvr("reproduce", "table1", "--settings", settings, ...args);
+
+let first: Outcome;
+beforeAll(async () => {
+  first = await reproduce("--out", study, "--json");
+}, 180_000);
+
+/** The study again in a folder of its own, for a test that changes it. */
+function copyOfStudy(name: string): string {
+  const copy = join(root, name);
+  cpSync(study, copy, { recursive: true });
+  return copy;
+}
+
+function startedIn({ stderr }: Outcome): string[] {
+  return Array.from(stderr.matchAll(/^(\S+): started$/gm), ([, part]) => part!);
+}
+
+test("writes every file that others read", () => {
+  expect(first.stderr).toContain("codes: done in");
+  expect(first.status).toBe(0);
+  const files = ["settings.json", "study.json", "tables.json", "report.html", "report.md", "calibration.json"];
+  expect(files.filter((file) => !existsSync(join(study, file)))).toEqual([]);
+  for (const row of rows) {
+    const run = join(study, `${row}-s0`);
+    const splits = ["test-seen", "test-novel"].map((split) => `evaluation/${split}/predictions.jsonl`);
+    const own = ["recipe.json", "metrics.jsonl", "result.json", "attention.json", "checkpoints", ...splits];
+    expect(own.filter((file) => !existsSync(join(run, file)))).toEqual([]);
+    expect(readJson(run, "recipe.json")).toMatchObject({ name: `table1/${row}`, seed: 0, threads: 1 });
+  }
+  expect(existsSync(join(study, "study.lock"))).toBe(false);
+});
+
+test("tables.json has the promised keys", () => {
+  const tables = readJson<{ rows: Record<string, unknown>[] }>(study, "tables.json");
+  expect(tables).toMatchObject({ table: "table1", scale: "micro" });
+  expect(tables.rows.map(({ id }) => id)).toEqual(rows);
+  const keys = ["id", "supervision", "alignment", "seeds", "steps", "seconds", "scores", "groups", "mean", "novel"];
+  for (const row of tables.rows) {
+    expect(Object.keys(row)).toEqual(expect.arrayContaining([...keys, "interval", "intervalKind"]));
+  }
+  const difference = { against: "llava", mean: expect.any(Number), interval: [expect.any(Number), expect.any(Number)] };
+  expect(tables.rows.at(-1)).toMatchObject({
+    supervision: "semantic",
+    difference: { ...difference, p: expect.any(Number) },
+  });
+});
+
+test("--json prints one object on standard output, everything else is on standard error", () => {
+  expect(JSON.parse(first.stdout)).toMatchObject({ folder: study, table: "table1" });
+  expect(startedIn(first).sort()).toEqual(
+    ["calibration", "codes", "data", "encoder", "text-lm", "tokenizers", ...rows.map((row) => `${row}-s0`)].sort(),
+  );
+});
+
+test("the same call again does nothing and says so", async () => {
+  const before = readJson(study, "study.json");
+  const again = await reproduce("--out", study);
+  expect(again.status).toBe(0);
+  expect(again.stderr).toMatch(/done before: data, .*asvr-s0/);
+  expect(again.stderr).toContain(`nothing to do in ${study}`);
+  expect(startedIn(again)).toEqual([]);
+  expect(again.stdout).toContain("report.html");
+  expect(readJson(study, "study.json")).toMatchObject({
+    finishedAt: before.finishedAt,
+    elapsedSeconds: before.elapsedSeconds,
+  });
+});
+
+test("another row or seed runs alone; other settings are refused until --fresh", async () => {
+  const folder = copyOfStudy("more");
+  const more = await reproduce("--out", folder, "--rows", "llava,control", "--seeds", "2");
+  expect(startedIn(more).sort()).toEqual(["control-s0", "control-s1", "llava-s1"]);
+  const tables = readJson<{ rows: { id: string; seeds: number[] }[] }>(folder, "tables.json");
+  expect(tables.rows.map(({ id, seeds }) => ({ id, seeds }))).toEqual([
+    { id: "llava", seeds: [0, 1] },
+    { id: "control", seeds: [0, 1] },
+  ]);
+
+  const refused = await reproduce("--out", folder, "--rows", "llava", "--steps", "5");
+  expect(refused).toMatchObject({ status: 2, stdout: "" });
+  expect(refused.stderr).toContain(`${folder} holds llava-s0, made with other settings`);
+  expect(readJson(folder, "llava-s0", "recipe.json")).toMatchObject({ stages: { tuning: { steps: 4 } } });
+
+  const fresh = await reproduce("--out", folder, "--rows", "llava", "--steps", "5", "--fresh");
+  expect(fresh.status).toBe(0);
+  expect(startedIn(fresh)).toEqual(["llava-s0"]);
+  expect(readJson(folder, "llava-s0", "recipe.json")).toMatchObject({ stages: { tuning: { steps: 5 } } });
+});
+
+test("a part that fails is named with the reason, and the next call makes it", async () => {
+  const folder = copyOfStudy("damaged");
+  const codes = join(folder, "codes", "train.safetensors");
+  const whole = readFileSync(codes);
+  writeFileSync(codes, whole.subarray(0, 1000));
+  for (const row of ["llava", "asvr"]) {
+    rmSync(join(folder, `${row}-s0`), { recursive: true });
+    rmSync(join(folder, "parts", `${row}-s0.json`));
+  }
+  const failed = await reproduce("--out", folder, "--rows", "llava,asvr", "--jobs", "1", "--json");
+  expect(failed).toMatchObject({ status: 1, stdout: "" });
+  expect(failed.stderr).toMatch(/asvr-s0: .*train\.safetensors/);
+  expect(startedIn(failed)).toEqual(["asvr-s0"]); // nothing else is begun after it
+  expect(readJson(folder, "parts", "asvr-s0.json")).toMatchObject({ state: "started" });
+
+  writeFileSync(codes, whole);
+  const repaired = await reproduce("--out", folder, "--rows", "llava,asvr");
+  expect(repaired.status).toBe(0);
+  expect(startedIn(repaired).sort()).toEqual(["asvr-s0", "llava-s0"]);
+});
+
+test("one folder, one command; a dead one's lock is taken over; the parts of a killed one end by themselves", async () => {
+  const folder = join(root, "locked");
+  const args = ["reproduce", "table1", "--settings", settings, "--rows", "llava", "--out", folder];
+  const one = startAsvr(args);
+  while (!existsSync(join(folder, "parts"))) await sleep(20);
+  const other = await asvr(...args);
+  expect(other.status).toBe(2);
+  expect(other.stderr).toContain(`process ${one.pid} is working on ${folder}`);
+
+  process.kill(one.pid, "SIGKILL"); // the command alone, not its parts
+  await one.ended; // the parts have its standard error: they have ended too
+  expect(readJson(folder, "study.lock")).toMatchObject({ pid: one.pid });
+  const after = await asvr(...args);
+  expect(after.stderr).not.toContain("is working on");
+  expect(after.status).toBe(0);
+});
+
+test("Ctrl-C saves and ends with 130", async () => {
+  const folder = join(root, "stopped");
+  const { pid, ended } = startAsvr(["reproduce", "table1", "--settings", settings, "--rows", "llava", "--out", folder]);
+  while (!existsSync(join(folder, "parts", "data.json"))) await sleep(20);
+  process.kill(-pid, "SIGINT");
+  const { status, stderr, stdout } = await ended;
+  expect({ status, stdout }).toEqual({ status: 130, stdout: "" });
+  expect(stderr).toContain("stopping: saving first");
+  expect(stderr).toContain(`${folder}: stopped and saved; the same command goes on from here`);
+  expect(readJson(folder, "study.json").finishedAt).toBeUndefined();
+});
+
+test("report writes the report again", async () => {
+  const tables = readJson(study, "tables.json");
+  rmSync(join(study, "tables.json"));
+  const { status, stdout } = await asvr("report", study, "--json");
+  expect(status).toBe(0);
+  expect(JSON.parse(stdout)).toMatchObject({ folder: study, table: "table1" });
+  expect(readJson(study, "tables.json")).toEqual(tables);
+});
+
+test("eval answers the test sets as the study did", async () => {
+  const file = join(study, "asvr-s0", "evaluation", "test-seen", "predictions.jsonl");
+  const before = readFileSync(file, "utf8");
+  const { status, stdout } = await asvr("eval", join(study, "asvr-s0"), "--json");
+  expect(status).toBe(0);
+  const scores = JSON.parse(stdout);
+  expect(scores["test-seen"].questions).toBe(before.split("\n").length - 1);
+  expect(readFileSync(file, "utf8")).toBe(before);
+});
+
+test("attention takes a picture of any size and format", async () => {
+  const image = join(root, "other.jpg");
+  await sharp({ create: { width: 301, height: 97, channels: 3, background: "#3a7" } })
+    .jpeg()
+    .toFile(image);
+  const args = ["attention", join(study, "asvr-s0"), "--image", image, "--question", "what at top-left ?"];
+  const { status, stdout } = await asvr(...args, "--json");
+  expect(status).toBe(0);
+  const { answer, grid, attention, byLayer } = JSON.parse(stdout);
+  expect(answer).toBeTypeOf("string");
+  expect(attention).toHaveLength(grid[0] * grid[1]);
+  expect(byLayer).toHaveLength(3);
+  const drawn = await asvr(...args);
+  expect(drawn.stdout.split("\n").slice(1, -1)).toHaveLength(2 * grid[0]);
+});
+
+test("train: a recipe on a study's parts, changed with --set; another recipe is refused in its folder", async () => {
+  const before = readFileSync(join(study, "study.json"), "utf8");
+  const out = join(root, "trained");
+  const args = ["train", "micro/asvr", "--from", study, "--out", out, "--set", "stages.pretraining.steps=2"];
+  const trained = await asvr(...args, "--set", "stages.tuning.steps=4", "--json");
+  expect(trained.stderr).toContain("done in");
+  expect(trained.status).toBe(0);
+  expect(JSON.parse(trained.stdout)).toEqual({ run: out, recipe: "table1/asvr", seed: 0 });
+  expect(existsSync(join(out, "checkpoints", "tuning-step-0000004", "model.safetensors"))).toBe(true);
+  expect(readFileSync(join(study, "study.json"), "utf8")).toBe(before); // the study itself is as it was
+
+  const other = await asvr(...args, "--set", "stages.tuning.steps=5");
+  expect(other.status).toBe(2);
+  expect(other.stderr).toContain("stages.tuning.steps is 4 there, 5 now");
+  const row = await asvr("train", "micro/asvr", "--from", study, "--out", join(study, "asvr-s0"));
+  expect(row.status).toBe(2);
+  expect(row.stderr).toContain("is a row of the study");
+  expect((await asvr("eval", out, "--json")).status).toBe(0);
+});
