@@ -57,7 +57,11 @@ Example:
       const { answer, map } = noGrad(() =>
         tidy(() => {
           const { size } = microPreprocessing;
-          const features = visualInputOf(parts, recipe, tensor(pixels, { shape: [1, 3, size, size], device: context.device }));
+          const features = visualInputOf(
+            parts,
+            recipe,
+            tensor(pixels, { shape: [1, 3, size, size], device: context.device }),
+          );
           const options = { imageTokens, device: context.device };
           const capacity = prompt.inputIds.length + imageTokens;
           const packed = packSamples([prompt], { capacity, imageTokens, sharePrefix: false });
