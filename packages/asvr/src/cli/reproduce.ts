@@ -32,7 +32,7 @@ export function reproduceCommand(): Command {
     .option("--scale <scale>", "micro: the embedded world, minutes on a CPU", "micro")
     .option("--rows <rows>", "rows by id, with commas, or all; default: those of the demo")
     .option("--seeds <count>", "seeds of each row: 0 to count-1 (default: 1)", positive)
-    .option("--steps <steps>", "tuning steps of each row; pretraining has a quarter of them", positive)
+    .option("--steps <steps>", "tuning steps of each row; pretraining has an eighth of them", positive)
     .option("--quick", "every part in under two minutes; the scores mean nothing", false)
     .option("--settings <file>", "sizes and steps of every part, as the settings.json of a study's folder")
     .option("--out <folder>", "run folder (default: runs/demo, or runs/quick with --quick)")
@@ -88,7 +88,7 @@ async function resolveSettings(options: Options, folder: string): Promise<StudyS
     rows: rows === undefined ? base.rows : readRows(rows),
     seeds: seeds === undefined ? base.seeds : Array.from({ length: seeds }, (_, seed) => seed),
     sharedSeed: sharedSeed ?? base.sharedSeed,
-    steps: steps === undefined ? base.steps : { pretraining: Math.max(1, Math.round(steps / 4)), tuning: steps },
+    steps: steps === undefined ? base.steps : { pretraining: Math.max(1, Math.round(steps / 8)), tuning: steps },
   };
 }
 

@@ -80,8 +80,8 @@ const microBaseline = derive(paperBaseline, {
   },
   visualHead: { embedDim: 96, headDim: 24, layers: 2 },
   stages: {
-    pretraining: { steps: 200, batchSize: 32, learningRate: 3e-3, warmupRatio: 0.05, betas: [0.9, 0.98] },
-    tuning: { steps: 800, batchSize: 16, learningRate: 2e-3, warmupRatio: 0.05, betas: [0.9, 0.98], template: "micro" },
+    pretraining: { steps: 200, batchSize: 32, learningRate: 1e-3, warmupRatio: 0.05, betas: [0.9, 0.98] },
+    tuning: { steps: 1600, batchSize: 8, learningRate: 1e-3, warmupRatio: 0.05, betas: [0.9, 0.98], template: "micro" },
   },
 });
 

@@ -65,7 +65,7 @@ export const demoSettings: StudySettings = {
     appearance: { steps: 250, batchSize: 64, learningRate: 2e-3 },
   },
   languageModel: { steps: 2400, batchSize: 8, learningRate: 1.5e-3, retellingShare: 0.3 },
-  steps: { pretraining: 200, tuning: 800 },
+  steps: { pretraining: 200, tuning: 1600 },
   evaluationBatch: 50,
   threads: 1,
   matmul: "float32",
@@ -85,7 +85,7 @@ export const quickSettings: StudySettings = {
     appearance: { steps: 20, batchSize: 64, learningRate: 2e-3 },
   },
   languageModel: { steps: 100, batchSize: 8, learningRate: 1.5e-3, retellingShare: 0.3 },
-  steps: { pretraining: 20, tuning: 60 },
+  steps: { pretraining: 20, tuning: 100 },
 };
 
 /** A part is made again when what it depends on changes: its settings, and those of the parts before it. */
