@@ -34,12 +34,16 @@ export class PartProcess {
       child.on("close", (code, killedBy) => {
         signal.removeEventListener("abort", stop);
         if (outcome?.kind === "done") resolve(outcome.record);
-        else if (outcome?.kind === "interrupted") reject(new Interrupted(`${part.name} was stopped; it is saved`));
+        else if (outcome?.kind === "interrupted" || (!outcome && killedBy && stopping.has(killedBy)))
+          reject(new Interrupted(`${part.name} was stopped; it is saved`));
         else reject(partError(part.name, outcome, code, killedBy));
       });
     });
   }
 }
+
+/** A process that has only just begun dies of these: it has nothing to save yet. */
+const stopping: ReadonlySet<string> = new Set(["SIGINT", "SIGTERM", "SIGHUP"]);
 
 function partError(
   part: string,

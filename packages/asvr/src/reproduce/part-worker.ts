@@ -20,6 +20,7 @@ process.on("message", (message) => message === "stop" && stop.abort());
 for (const signal of ["SIGINT", "SIGTERM", "SIGHUP"]) process.on(signal, () => stop.abort());
 // The parent is gone, killed perhaps: nobody would read the result.
 process.on("disconnect", () => stop.abort());
+if (!process.connected) stop.abort(); // it went while this process began
 
 /** Resolves when the message is out, or when there is nobody to tell. */
 function tell(message: PartMessage): Promise<void> {
