@@ -9,7 +9,7 @@ export async function commandContext(
   study: string,
   part: string,
   display: ProgressDisplay,
-  signal = interruptSignal(),
+  signal = interruptSignal(display),
 ): Promise<PartContext> {
   const settings = await readSettings(study);
   useSettings(settings);

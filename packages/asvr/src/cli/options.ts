@@ -1,5 +1,6 @@
 import { InvalidArgumentError } from "commander";
 import { ConfigError } from "../errors.js";
+import type { ProgressDisplay } from "./progress.js";
 
 /** Readers of option values; what they throw is a wrong call (exit status 2). */
 
@@ -26,11 +27,14 @@ export function collect(value: string, before: readonly string[]): string[] {
 }
 
 /** A signal that fires at the first Ctrl-C, SIGTERM or closing of the terminal; the second one ends the process at once. */
-export function interruptSignal(): AbortSignal {
+export function interruptSignal(display: Pick<ProgressDisplay, "note" | "close">): AbortSignal {
   const stop = new AbortController();
   const onSignal = () => {
-    if (stop.signal.aborted) process.exit(130);
-    process.stderr.write("\nstopping: saving first (once more to stop at once)\n");
+    if (stop.signal.aborted) {
+      display.close(); // gives the terminal its cursor back
+      process.exit(130);
+    }
+    display.note("stopping: saving first (once more to stop at once)");
     stop.abort();
   };
   for (const name of ["SIGINT", "SIGTERM", "SIGHUP"]) process.on(name, onSignal);

@@ -41,6 +41,7 @@ class Bars implements ProgressDisplay {
       format: " {part} {bar} {percentage}% {text}",
       stream: process.stderr,
       hideCursor: true,
+      gracefulExit: false, // what Ctrl-C does is the command's to say
       clearOnComplete: true,
       barsize: 24,
     },
@@ -66,6 +67,7 @@ class Bars implements ProgressDisplay {
 
   note(text: string): void {
     this.#all.log(`${text}\n`);
+    this.#all.update(); // at once: with its next drawing it would not come where no bar is left to draw
   }
 
   close(): void {

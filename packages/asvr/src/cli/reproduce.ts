@@ -62,7 +62,7 @@ Example:
           command: `asvr ${process.argv.slice(2).join(" ")}`,
           jobs: options.jobs,
           fresh: options.fresh,
-          signal: interruptSignal(),
+          signal: interruptSignal(display),
           onKept: (parts) => display.note(`done before: ${parts.join(", ")}`),
           onStart: (part) => display.start(part),
           onProgress: (part, progress) => display.update(part, progress),

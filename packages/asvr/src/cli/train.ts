@@ -50,7 +50,7 @@ Example:
     .action(async (name: string, options: Options) => {
       const scale = oneOf<Scale>("--scale", options.scale, ["micro"]);
       const display = progressDisplay();
-      const signal = interruptSignal();
+      const signal = interruptSignal(display);
       // A study's folder has its settings; a new one gets the demo's.
       const settings = existsSync(join(options.from, "settings.json"))
         ? await readSettings(options.from)
