@@ -1,5 +1,6 @@
 import { readFile } from "node:fs/promises";
 import { join } from "node:path";
+import { runtimeInfo } from "@asvr/torch";
 import { derive, type Recipe } from "../recipes/recipe.js";
 import { rowNotes, type Table1Row, table1 } from "../recipes/table1.js";
 import { layout } from "./layout.js";
@@ -31,12 +32,11 @@ export const sharedParts = ["data", "encoder", "text-lm", "tokenizers", "codes"]
 /** The parts of a study in an order in which they can run; those with the most work after them come first. */
 export function planStudy(settings: StudySettings): Part[] {
   const parts: Part[] = [];
+  // What every number depends on: another libtorch, thread count or dtype rounds otherwise.
+  const common = [settings.sharedSeed, settings.threads, settings.matmul, runtimeInfo().libtorch];
   const add = (part: Omit<Part, "fingerprint">, ...own: unknown[]) => {
     const inherited = part.needs.map((need) => parts.find(({ name }) => name === need)!.fingerprint);
-    parts.push({
-      ...part,
-      fingerprint: fingerprint(part.name, settings.sharedSeed, settings.threads, settings.matmul, own, inherited),
-    });
+    parts.push({ ...part, fingerprint: fingerprint(part.name, common, own, inherited) });
   };
   const base = table1("llava", "micro");
   add({ name: "data", output: "data", needs: [], run: makeWorld }, settings.world);

@@ -1,11 +1,8 @@
-import { execFile } from "node:child_process";
 import { existsSync } from "node:fs";
 import { mkdir, readFile, rm } from "node:fs/promises";
 import { availableParallelism, cpus, platform, release } from "node:os";
 import { join } from "node:path";
-import { fileURLToPath } from "node:url";
-import { promisify } from "node:util";
-import { nn, runtimeInfo, setThreads } from "@asvr/torch";
+import { nn, setThreads } from "@asvr/torch";
 import { ConfigError } from "../errors.js";
 import { rowNotes, table1, table1Rows } from "../recipes/table1.js";
 import { readStudy, type Study } from "../report/run-folder.js";
@@ -14,6 +11,7 @@ import { Lock } from "./lock.js";
 import { PartProcess } from "./part-process.js";
 import { type PartProgress, type PartRecord, readPart, writeJson } from "./parts/part.js";
 import { type Part, planStudy, rowRecipe } from "./plan.js";
+import { revision, versions } from "./provenance.js";
 import { type StudySettings, settingsSchema } from "./settings.js";
 
 export interface StudyEvents {
@@ -209,7 +207,6 @@ class StudyRecord {
     const done = records.filter((record) => record?.state === "done") as PartRecord[];
     const wasFinished = finishedAt !== undefined && finishedAt === before?.finishedAt;
     const seconds = (Date.now() - this.#startedAt.getTime()) / 1000;
-    const { libtorch, source } = runtimeInfo();
     const study: Study = {
       table: settings.table,
       scale: settings.scale,
@@ -218,7 +215,7 @@ class StudyRecord {
       ...(finishedAt && { finishedAt }),
       elapsedSeconds: wasFinished ? before.elapsedSeconds : (before?.elapsedSeconds ?? 0) + seconds,
       ...(await revision()),
-      versions: { node: process.version, libtorch: `${libtorch} (${source})` },
+      versions: versions(),
       machine: {
         cpu: cpus()[0]?.model ?? "unknown",
         cores: availableParallelism(),
@@ -251,16 +248,4 @@ async function describeRow(folder: string, settings: StudySettings, row: StudySe
     steps: { pretraining: stages.pretraining.steps, tuning: stages.tuning.steps },
     ...rowNotes(row),
   };
-}
-
-/** Of the clone that this code was compiled in; nothing where it was installed from a package. */
-async function revision(): Promise<{ revision?: string }> {
-  const git = async (...args: string[]) =>
-    (await promisify(execFile)("git", args, { cwd: fileURLToPath(new URL("../..", import.meta.url)) })).stdout.trim();
-  try {
-    await git("ls-files", "--error-unmatch", "package.json"); // not the clone of a project that merely uses this one
-    return { revision: await git("rev-parse", "--short", "HEAD") };
-  } catch {
-    return {};
-  }
 }

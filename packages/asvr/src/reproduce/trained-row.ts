@@ -12,11 +12,12 @@ export interface TrainedRow extends PreparedRow {
   recipe: Recipe;
 }
 
-/** The recipe of a run folder. @throws ConfigError when it is none */
+/** The recipe of a run folder, without the versions that it was made with. @throws ConfigError when it is none */
 export async function readRecipe(run: string): Promise<Recipe> {
   const file = join(run, "recipe.json");
   if (!existsSync(file)) throw new ConfigError(`${file} does not exist: ${run} is not the folder of a trained row`);
-  return defineRecipe(JSON.parse(await readFile(file, "utf8")));
+  const { madeWith: _, ...recipe } = JSON.parse(await readFile(file, "utf8"));
+  return defineRecipe(recipe);
 }
 
 /** Where a run's shared parts are: where `train` noted it, or, in a study, the folder above. */

@@ -4,6 +4,7 @@ import type { Recipe } from "../../recipes/recipe.js";
 import type { SeedResult } from "../../report/run-folder.js";
 import { latestCheckpoint } from "../../training/checkpoint.js";
 import { train } from "../../training/trainer.js";
+import { revision, versions } from "../provenance.js";
 import { answerTestSets } from "./answer.js";
 import { type PartContext, trainOptions, writeJson } from "./part.js";
 import { prepareRow, type StageName } from "./prepare.js";
@@ -11,7 +12,8 @@ import { prepareRow, type StageName } from "./prepare.js";
 /** Trains one row of the table with one seed through its stages, answers both test sets, and draws attention maps. */
 export async function runRow(context: PartContext, recipe: Recipe, out: string): Promise<string> {
   await mkdir(out, { recursive: true });
-  await writeJson(join(out, "recipe.json"), recipe);
+  const madeWith = { ...versions(), ...(await revision()), matmul: context.settings.matmul };
+  await writeJson(join(out, "recipe.json"), { ...recipe, madeWith });
   using row = await prepareRow(context, recipe);
   const saved = await latestCheckpoint(out);
   for (const [stageNumber, stage] of (Object.keys(recipe.stages) as StageName[]).entries()) {
