@@ -3,13 +3,7 @@ import { dirname, join } from "node:path";
 import { fileURLToPath } from "node:url";
 import type { Command } from "commander";
 import { expect, test } from "vitest";
-import { attentionCommand } from "./cli/attention.js";
-import { doctorCommand } from "./cli/doctor.js";
-import { evalCommand } from "./cli/eval.js";
-import { microCommand } from "./cli/micro.js";
-import { reportCommand } from "./cli/report.js";
-import { reproduceCommand } from "./cli/reproduce.js";
-import { trainCommand } from "./cli/train.js";
+import { leafCommands } from "./cli/commands.js";
 import { MICRO_LICENCES } from "./micro/licences.js";
 
 // Documentation names files, symbols, commands and options: all of them must exist.
@@ -27,15 +21,7 @@ const documents = [
 /** Where a path in the text may begin; the first ones in the whole repository, the others within a package. */
 const bases = ["", "packages/asvr", "packages/asvr/src", "packages/torch", "packages/torch/src"];
 
-const commands = [
-  reproduceCommand(),
-  trainCommand(),
-  evalCommand(),
-  reportCommand(),
-  attentionCommand(),
-  ...microCommand().commands,
-  doctorCommand(),
-];
+const commands = leafCommands();
 const byName = new Map(commands.map((command) => [fullName(command), command]));
 
 test.each(documents)("%s: links lead to files", (document) => {

@@ -1,26 +1,12 @@
 import { existsSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { expect, test } from "vitest";
-import { attentionCommand } from "./attention.js";
-import { doctorCommand } from "./doctor.js";
-import { evalCommand } from "./eval.js";
+import { leafCommands } from "./commands.js";
 import { asvr, readJson, temporaryFolder, writeSettings } from "./fixture.js";
-import { microCommand } from "./micro.js";
-import { reportCommand } from "./report.js";
-import { reproduceCommand } from "./reproduce.js";
-import { trainCommand } from "./train.js";
 
 const root = temporaryFolder();
 
-const commands = [
-  reproduceCommand(),
-  trainCommand(),
-  evalCommand(),
-  reportCommand(),
-  attentionCommand(),
-  ...microCommand().commands,
-  doctorCommand(),
-];
+const commands = leafCommands();
 
 test.each(commands.map((command) => [command.name(), command] as const))(
   "%s --help shows an example",

@@ -2,28 +2,14 @@ import { Command, CommanderError } from "commander";
 import { ConfigError } from "../errors.js";
 import { RunFolderError } from "../report/run-folder.js";
 import { isInterruption } from "../training/trainer.js";
-import { attentionCommand } from "./attention.js";
-import { doctorCommand } from "./doctor.js";
-import { evalCommand } from "./eval.js";
-import { microCommand } from "./micro.js";
-import { reportCommand } from "./report.js";
-import { reproduceCommand } from "./reproduce.js";
-import { trainCommand } from "./train.js";
+import { allCommands } from "./commands.js";
 
 /** Exit statuses: 0 done, 1 the run failed, 2 the call was wrong, 130 stopped with Ctrl-C after saving. */
 export async function run(argv: readonly string[]): Promise<void> {
   const program = new Command("asvr")
     .description("Train, evaluate and explain vision-language models that reconstruct the meaning of what they see.")
     .version("0.1.0");
-  const commands = [
-    reproduceCommand(),
-    trainCommand(),
-    evalCommand(),
-    reportCommand(),
-    attentionCommand(),
-    microCommand(),
-    doctorCommand(),
-  ];
+  const commands = allCommands();
   for (const command of commands) program.addCommand(command);
   for (const command of [program, ...commands, ...commands.flatMap(({ commands: sub }) => sub)]) {
     command.exitOverride().showHelpAfterError("(--help shows the options and an example)");
