@@ -3,11 +3,6 @@
 
 #ifdef __GLIBC__
 #include <malloc.h>
-#include <unistd.h>
-
-#include <cstdio>
-#include <cstdlib>
-#include <mutex>
 #endif
 
 namespace asvr {
@@ -151,29 +146,12 @@ static void keepFreedMemory() {
   mallopt(M_TRIM_THRESHOLD, 512 << 20);
   mallopt(M_TOP_PAD, 64 << 20);
 }
-
-// A process that has done its work leaves without the destructors of libtorch's libraries: they run while threads of
-// Node and OpenMP may still be alive, and once among some hundred exits a process ended by a signal so.
-// What is registered later than this still runs first, and open files are flushed.
-static void leaveWithoutDestructors() {
-  static std::once_flag registered;
-  std::call_once(registered, [] {
-    on_exit(
-        [](int status, void*) {
-          fflush(nullptr);
-          _exit(status);
-        },
-        nullptr);
-  });
-}
 #else
 static void keepFreedMemory() {}
-static void leaveWithoutDestructors() {}
 #endif
 
 NAPI_MODULE_INIT() {
   keepFreedMemory();
-  leaveWithoutDestructors();
   napi_set_instance_data(
       env, new asvr::Environment(), [](napi_env, void* data, void*) { delete static_cast<asvr::Environment*>(data); },
       nullptr);

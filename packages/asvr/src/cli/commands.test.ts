@@ -53,9 +53,9 @@ test.concurrent.each<[string, string[], string]>([
   ["a row whose steps a study finds out", ["train", "micro/llava-equal-time", ...out], "from a study's calibration"],
 ])("a wrong call ends with 2: %s", async (_, args, message) => {
   const { status, stdout, stderr } = await asvr(...args);
+  expect(status, stderr).toBe(2);
   expect(stderr).toContain(message);
   expect(stdout).toBe("");
-  expect(status).toBe(2);
   expect(existsSync(join(root, "never"))).toBe(false);
 });
 

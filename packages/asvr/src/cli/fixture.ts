@@ -3,7 +3,7 @@ import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "no
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
-import { afterAll, onTestFinished } from "vitest";
+import { afterAll } from "vitest";
 import { quickSettings, type StudySettings } from "../reproduce/settings.js";
 
 const bin = fileURLToPath(new URL("../../bin/asvr.js", import.meta.url));
@@ -26,8 +26,8 @@ export const tinySettings: StudySettings = {
 };
 
 export interface Outcome {
-  /** null where a signal ended it. */
-  status: number | null;
+  /** The signal's name where one ended it. */
+  status: number | string | null;
   stdout: string;
   stderr: string;
 }
@@ -46,27 +46,21 @@ export function startAsvr(args: readonly string[], options: { cwd?: string } = {
       output[stream] += text;
     });
   }
-  const ended = new Promise<Outcome>((resolve) => child.on("close", (status) => resolve({ status, ...output })));
+  const ended = new Promise<Outcome>((resolve) =>
+    child.on("close", (status, signal) => resolve({ status: status ?? signal, ...output })),
+  );
   const pid = child.pid!;
-  // A test that fails leaves nothing running.
-  onTestFinishedOrIgnore(() => {
-    try {
-      process.kill(-pid, "SIGKILL");
-    } catch {
-      // it has ended
-    }
-  });
+  running.add(pid);
+  void ended.then(() => running.delete(pid));
   return { pid, ended };
 }
 
-/** Hooks of a file (beforeAll) are no test that can finish. */
-function onTestFinishedOrIgnore(action: () => void): void {
-  try {
-    onTestFinished(action);
-  } catch {
-    // called in a hook of the file
-  }
-}
+// Commands that are still running when a file's tests are over: one that failed leaves nothing behind. Not at the end of
+// each test: tests run side by side, and vitest's hook would then belong to another one.
+const running = new Set<number>();
+afterAll(() => {
+  for (const pid of running) process.kill(-pid, "SIGKILL");
+});
 
 export function asvr(...args: string[]): Promise<Outcome> {
   return startAsvr(args).ended;
