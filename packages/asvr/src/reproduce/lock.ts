@@ -1,3 +1,4 @@
+import { randomUUID } from "node:crypto";
 import { rmSync } from "node:fs";
 import { link, readFile, rename, rm, stat, utimes, writeFile } from "node:fs/promises";
 import { hostname } from "node:os";
@@ -63,7 +64,7 @@ export class Lock {
 /** Takes the lock, or says who has it. */
 async function take(file: string): Promise<Holder | undefined> {
   for (;;) {
-    const draft = `${file}.${process.pid}.partial`;
+    const draft = `${file}.${randomUUID()}.partial`;
     const own: Holder = { pid: process.pid, host: hostname(), begun: await beginningOf(process.pid) };
     await writeFile(draft, `${JSON.stringify(own)}\n`);
     try {
@@ -82,7 +83,7 @@ async function take(file: string): Promise<Holder | undefined> {
 
 /** Moves a dead lock away. Should another process have taken it over just now, it is put back. */
 async function removeDead(file: string): Promise<void> {
-  const moved = `${file}.${process.pid}.dead`;
+  const moved = `${file}.${randomUUID()}.dead`;
   try {
     await rename(file, moved);
     if (await livingHolder(moved)) await link(moved, file);
