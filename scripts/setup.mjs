@@ -2,12 +2,12 @@
 import { spawnSync } from "node:child_process";
 import { dirname, join } from "node:path";
 import { fileURLToPath } from "node:url";
-import { setup } from "../packages/torch/scripts/setup.mjs";
+import { setup, summaryOf } from "../packages/torch/scripts/setup.mjs";
 
 const root = dirname(dirname(fileURLToPath(import.meta.url)));
 
 try {
-  await setup();
+  for (const line of summaryOf(await setup()).split("\n")) process.stderr.write(`[setup] ${line}\n`);
 } catch (error) {
   process.stderr.write(`[setup] ${error.name === "SetupError" ? error.message : error.stack}\n`);
   process.exit(1);

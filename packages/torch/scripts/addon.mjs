@@ -1,46 +1,51 @@
 // Builds the addon with the C++ compiler directly: CMake is not on every machine.
 import { spawn } from "node:child_process";
-import { createHash } from "node:crypto";
-import { existsSync, mkdirSync, readdirSync, readFileSync, renameSync, rmSync, writeFileSync } from "node:fs";
+import { existsSync, readdirSync, readFileSync, renameSync, rmSync, writeFileSync } from "node:fs";
 import { createRequire } from "node:module";
 import { cpus } from "node:os";
 import { dirname, join } from "node:path";
-import { fileURLToPath } from "node:url";
-import { moveFolder, SetupError } from "./libtorch.mjs";
-
-const root = dirname(dirname(fileURLToPath(import.meta.url)));
-const native = join(root, "native");
+import { cacheFolder, currentFile, keyOf, makeFolder, native, packageRoot } from "./cache.mjs";
+import { moveFolder } from "./libtorch.mjs";
+import { SetupError } from "./setup-error.mjs";
 
 /**
- * Builds the addon against `libtorch`, or finds that it is built already, and notes in `build/current.json` that this is
- * the one to load. Processes that do so at once do not disturb each other: each builds apart, the first one's is kept.
+ * Builds the addon against `libtorch`, or finds that it is built already, and notes that this is the one to load.
+ * A build is known by its compiler, flags and sources, so projects share it. Processes that do so at once do not disturb
+ * each other: each builds apart, the first one's is kept.
  * @returns {Promise<{addon: string, built: boolean}>}
  */
-export async function buildAddon(libtorch, log, build = join(root, "build")) {
+export async function buildAddon(libtorch, log) {
   const compiler = process.env.CXX ?? "g++";
   const flags = compilerFlags(libtorch);
-  const place = join(build, keyOf([compiler, process.platform, process.arch, ...flags]));
+  const place = join(cacheFolder(), "addons", keyOf([compiler, process.platform, process.arch, ...flags]));
   const addon = join(place, "asvr_torch.node");
   const built = !existsSync(addon);
   if (built) {
     log(`building the addon against libtorch ${libtorch.version} with ${compiler}`);
     const temporary = `${place}.${process.pid}.partial`;
-    mkdirSync(temporary, { recursive: true });
+    makeFolder(temporary);
     try {
-      await compile(compiler, flags, join(libtorch.root, "lib"), temporary);
+      await compile(compiler, [...flags, ...nodeHeaders()], join(libtorch.root, "lib"), temporary);
       moveFolder(temporary, place, addon);
     } finally {
       rmSync(temporary, { recursive: true, force: true });
     }
   }
-  const current = join(build, "current.json");
-  writeFileSync(`${current}.${process.pid}`, `${JSON.stringify({ addon, libtorch }, null, 2)}\n`);
-  renameSync(`${current}.${process.pid}`, current);
+  note({ package: packageRoot, addon, libtorch });
   return { addon, built };
 }
 
+/** Leaves a note that says the same alone: whoever uses the cache of somebody else cannot write there. */
+function note(build) {
+  const file = currentFile();
+  const text = `${JSON.stringify(build, null, 2)}\n`;
+  if (existsSync(file) && readFileSync(file, "utf8") === text) return;
+  makeFolder(dirname(file));
+  writeFileSync(`${file}.${process.pid}`, text);
+  renameSync(`${file}.${process.pid}`, file);
+}
+
 function compilerFlags(libtorch) {
-  const headers = createRequire(import.meta.url)("node-api-headers").include_dir;
   const include = join(libtorch.root, "include");
   return [
     "-std=c++20",
@@ -49,11 +54,16 @@ function compilerFlags(libtorch) {
     "-fvisibility=hidden",
     "-Wall",
     "-Wextra",
-    // A newer compiler may warn of something new in libtorch's headers: that must not stop a user.
-    ...(process.env.CI ? ["-Werror"] : []),
+    // In the CI of a clone only: a newer compiler may warn of something new, and that must not stop a user.
+    ...(process.env.CI && !packageRoot.includes("node_modules") ? ["-Werror"] : []),
     `-DASVR_LIBTORCH_VERSION="${libtorch.version}"`,
-    ...[include, join(include, "torch", "csrc", "api", "include"), headers].flatMap((path) => ["-isystem", path]),
+    ...[include, join(include, "torch", "csrc", "api", "include")].flatMap((path) => ["-isystem", path]),
   ];
+}
+
+/** Not part of a build's name: they lie in every project, and their interface is stable. */
+function nodeHeaders() {
+  return ["-isystem", createRequire(import.meta.url)("node-api-headers").include_dir];
 }
 
 /** Compiles every source, some at once, and links them to `folder/asvr_torch.node`. */
@@ -72,13 +82,6 @@ async function compile(compiler, flags, libraries, folder) {
   const link = [`-L${libraries}`, `-Wl,-rpath,${libraries}`, "-ltorch_cpu", "-lc10"];
   await run(compiler, ["-shared", ...undefinedAtLink, ...objects, ...link, ...output]);
   for (const object of objects) rmSync(object);
-}
-
-/** A build is known by its compiler, its flags and the contents of its sources. */
-function keyOf(parts) {
-  const hash = createHash("sha256").update(parts.join("\n"));
-  for (const file of readdirSync(native).sort()) hash.update(file).update(readFileSync(join(native, file)));
-  return hash.digest("hex").slice(0, 16);
 }
 
 function run(command, args) {

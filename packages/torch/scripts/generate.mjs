@@ -1,12 +1,11 @@
 // Writes src/operators.generated.ts: typed methods and functions for a chosen list of operators, from their schemas.
 // `node scripts/generate.mjs`; with --check it only says whether the file is up to date.
 import { readFileSync, writeFileSync } from "node:fs";
-import { dirname, join } from "node:path";
-import { fileURLToPath } from "node:url";
+import { join } from "node:path";
+import { currentFile, packageRoot as root } from "./cache.mjs";
 
-const root = dirname(dirname(fileURLToPath(import.meta.url)));
 const holder = { exports: {} };
-process.dlopen(holder, JSON.parse(readFileSync(join(root, "build", "current.json"), "utf8")).addon);
+process.dlopen(holder, JSON.parse(readFileSync(currentFile(), "utf8")).addon);
 const native = holder.exports;
 
 // "operator.overload", or "operator.overload as name". Two lines of one name: its second argument decides which.

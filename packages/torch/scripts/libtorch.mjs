@@ -1,8 +1,9 @@
 // Finds libtorch, or installs a private copy of it. Plain JavaScript: it runs before anything is built.
 import { spawnSync } from "node:child_process";
-import { existsSync, mkdirSync, readFileSync, renameSync, rmSync } from "node:fs";
-import { homedir } from "node:os";
+import { existsSync, readFileSync, renameSync, rmSync } from "node:fs";
 import { join, resolve } from "node:path";
+import { cacheFolder, makeFolder } from "./cache.mjs";
+import { SetupError } from "./setup-error.mjs";
 
 /** The version that a private copy gets, and with which every figure of this project was made. */
 export const PINNED = "2.15.0";
@@ -11,10 +12,6 @@ const SUPPORTED = /^2\.15\./;
 
 // The Linux x64 wheel is a CUDA build: its CPU half needs these two libraries beside it and no other CUDA package.
 const CUDA_STUBS = ["nvidia-cuda-runtime==13.2.86", "nvidia-cuda-cupti==13.2.86"];
-
-export class SetupError extends Error {
-  name = "SetupError";
-}
 
 /**
  * @typedef {{ root: string, version: string, source: string }} Libtorch
@@ -62,8 +59,9 @@ export function installLibtorch(log) {
   const temporary = `${target}.${process.pid}.partial`;
   const stubs = process.platform === "linux" && process.arch === "x64" ? CUDA_STUBS : [];
   log(`installing libtorch ${PINNED} into ${target} (about 1.3 GB on Linux, once)`);
+  makeFolder(cacheFolder());
   rmSync(temporary, { recursive: true, force: true });
-  mkdirSync(temporary, { recursive: true });
+  makeFolder(temporary);
   const pip = spawnSync(
     "python3",
     [
@@ -96,8 +94,7 @@ export function installLibtorch(log) {
 }
 
 function privateFolder() {
-  const cache = process.env.ASVR_CACHE ?? join(process.env.XDG_CACHE_HOME ?? join(homedir(), ".cache"), "asvr");
-  return join(cache, `libtorch-${PINNED}`);
+  return join(cacheFolder(), `libtorch-${PINNED}`);
 }
 
 /** Looks for the package without importing it: an import takes seconds. */

@@ -1,7 +1,7 @@
 import { existsSync, readFileSync } from "node:fs";
 import { constants } from "node:os";
-import { dirname, join } from "node:path";
-import { fileURLToPath } from "node:url";
+import { join } from "node:path";
+import { currentFile, packageRoot } from "../scripts/cache.mjs";
 import type { TypedArray } from "./dtype.js";
 import { LoadError } from "./errors.js";
 
@@ -59,28 +59,31 @@ export interface Build {
   libtorch: { root: string; version: string; source: string };
 }
 
-const packageRoot = dirname(dirname(fileURLToPath(import.meta.url)));
+// The command that every message of a failed load ends with. Where a package manager hides this package from npx, the
+// second form works too.
+const setupCommand = "`npx @asvr/torch setup`";
+const setupProgram = `\`node ${join(packageRoot, "scripts", "setup.mjs")}\``;
 
-/** What `setup` built last. @throws LoadError when it never ran */
+/** What `setup` built last for this copy of the package. @throws LoadError when it never ran */
 export function currentBuild(): Build {
-  const file = join(packageRoot, "build", "current.json");
+  const file = currentFile();
   if (!existsSync(file)) {
     throw new LoadError(
       [
-        "libtorch's addon has not been built yet.",
-        `  looked for  ${file}`,
-        "  to build it  run `node node_modules/@asvr/torch/scripts/setup.mjs`; it needs python3 with pip",
-        "               (or LIBTORCH set to a libtorch folder) and a C++20 compiler (g++, or CXX).",
+        "libtorch's addon has not been built yet for this copy of @asvr/torch.",
+        `  looked for   ${file}`,
+        `  to build it  run ${setupCommand}`,
+        `               or ${setupProgram};`,
+        "               it needs python3 with pip (or LIBTORCH set to a libtorch folder) and a C++20 compiler (g++, or CXX).",
       ].join("\n"),
     );
   }
   try {
     return JSON.parse(readFileSync(file, "utf8")) as Build;
   } catch (cause) {
-    throw new LoadError(
-      `${file} can't be read (${(cause as Error).message}). To write it anew, run \`node node_modules/@asvr/torch/scripts/setup.mjs\`.`,
-      { cause },
-    );
+    throw new LoadError(`${file} can't be read (${(cause as Error).message}). Delete it and run ${setupCommand}.`, {
+      cause,
+    });
   }
 }
 
@@ -97,9 +100,8 @@ function load(): Native {
         `  addon     ${build.addon}${existsSync(build.addon) ? "" : "  (not there)"}`,
         `  libtorch  ${build.libtorch.root}${existsSync(build.libtorch.root) ? "" : "  (not there)"}, from ${build.libtorch.source}`,
         `  reason    ${cause instanceof Error ? cause.message : String(cause)}`,
-        "  to do     libtorch was moved, removed or replaced since: run",
-        "            `node node_modules/@asvr/torch/scripts/setup.mjs` again. To use another one, set LIBTORCH to its",
-        "            folder first.",
+        `  to do     libtorch was moved, removed or replaced since: run ${setupCommand} again.`,
+        "            To use another one, set LIBTORCH to its folder first.",
       ].join("\n"),
       { cause },
     );

@@ -8,6 +8,7 @@ import {
   readdirSync,
   readFileSync,
   rmSync,
+  symlinkSync,
   writeFileSync,
 } from "node:fs";
 import { tmpdir } from "node:os";
@@ -148,10 +149,10 @@ while [ "$1" != "-o" ]; do shift; done
 echo made > "$2"`;
 
 test("two builds at once both end with one addon, and a third finds it", async () => {
-  const build = join(folder, "build");
+  const cache = place("build-cache");
   const libtorch = { root: fakeLibtorch("for-build", "2.15.0"), version: "2.15.0", source: "a test" };
-  const body = `return buildAddon(${JSON.stringify(libtorch)}, () => {}, ${JSON.stringify(build)});`;
-  const env = { CXX: executable("slow-compiler", compiler) };
+  const body = `return buildAddon(${JSON.stringify(libtorch)}, () => {});`;
+  const env = { CXX: executable("slow-compiler", compiler), ASVR_CACHE: cache };
   const results = (await Promise.all([runAsync(body, env), runAsync(body, env)])).map((line) => JSON.parse(line));
   const { addon } = results[0];
   expect(results).toEqual([
@@ -159,20 +160,50 @@ test("two builds at once both end with one addon, and a third finds it", async (
     { addon, built: true },
   ]);
   expect(existsSync(addon)).toBe(true);
-  expect(readdirSync(build).sort()).toEqual([dirname(addon).split("/").at(-1), "current.json"].sort());
-  expect(JSON.parse(readFileSync(join(build, "current.json"), "utf8"))).toEqual({ addon, libtorch });
+  expect(readdirSync(join(cache, "addons"))).toEqual([dirname(addon).split("/").at(-1)]);
+  const [note, ...others] = readdirSync(join(cache, "current"));
+  expect(others).toEqual([]);
+  const noted = { package: dirname(scripts), addon, libtorch };
+  expect(JSON.parse(readFileSync(join(cache, "current", note!), "utf8"))).toEqual(noted);
   expect(JSON.parse(run(body, env))).toEqual({ addon, built: false });
 });
 
 test("no compiler, or one that fails, is said plainly and leaves nothing behind", () => {
-  const build = join(folder, "build-2");
+  const cache = place("build-cache-2");
   const libtorch = { root: fakeLibtorch("for-build-2", "2.15.0"), version: "2.15.0", source: "a test" };
-  const body = `return buildAddon(${JSON.stringify(libtorch)}, () => {}, ${JSON.stringify(build)});`;
-  expect(run(body, { CXX: join(folder, "no-compiler") })).toMatch(
+  const body = `return buildAddon(${JSON.stringify(libtorch)}, () => {});`;
+  const env = { ASVR_CACHE: cache };
+  expect(run(body, { ...env, CXX: join(folder, "no-compiler") })).toMatch(
     /^SetupError: .*no-compiler did not start.*apt install g\+\+/,
   );
-  expect(run(body, { CXX: executable("bad-compiler", "exit 1") })).toMatch(
+  expect(run(body, { ...env, CXX: executable("bad-compiler", "exit 1") })).toMatch(
     /^SetupError: .*bad-compiler failed with status 1/,
   );
-  expect(readdirSync(build)).toEqual([]);
+  expect(readdirSync(cache)).toEqual(["addons"]);
+  expect(readdirSync(join(cache, "addons"))).toEqual([]);
+});
+
+test("a cache that cannot be written is named, with what to do", () => {
+  const file = join(folder, "a-file");
+  writeFileSync(file, "");
+  const output = run("return installLibtorch(() => {});", { ASVR_CACHE: file });
+  expect(output).toMatch(/^SetupError: .*a-file cannot be written.*ASVR_CACHE/);
+});
+
+test("the commands: help, a wrong option, and a real set-up that does nothing the second time", () => {
+  const command = (...args: string[]) =>
+    spawnSync(process.execPath, [join(scripts, "..", "bin", "asvr-torch.js"), ...args], { encoding: "utf8" });
+  expect(command()).toMatchObject({ status: 0, stderr: expect.stringContaining("npx @asvr/torch setup") });
+  expect(command("nope").status).toBe(2);
+  expect(command("setup", "--nope")).toMatchObject({ status: 2, stdout: "" });
+  expect(JSON.parse(command("setup", "--json").stdout)).toMatchObject({
+    libtorch: { version: expect.stringMatching(/^2\./), source: expect.any(String), root: expect.any(String) },
+    addon: expect.stringMatching(/\.node$/),
+    built: false,
+  });
+  // Through a link, as some package managers install it.
+  const link = join(folder, "linked-setup.mjs");
+  symlinkSync(join(scripts, "setup.mjs"), link);
+  const linked = spawnSync(process.execPath, [link], { encoding: "utf8" });
+  expect(linked.stdout).toMatch(/^nothing to do: .*\n {2}libtorch {2}2\.\d+/);
 });

@@ -1,0 +1,2 @@
+export const packageRoot: string;
+export function currentFile(): string;
