@@ -1,5 +1,4 @@
 import { noGrad, setThreads, tensor, tidy } from "@asvr/torch";
-import { Command } from "commander";
 import { attentionToPicture } from "../analysis/attention.js";
 import { decodeImage } from "../data/images.js";
 import { packSamples } from "../data/packing.js";
@@ -15,7 +14,7 @@ import { commandContext } from "./context.js";
 import { printJson } from "./options.js";
 import { progressDisplay } from "./progress.js";
 
-interface Options {
+export interface AttentionOptions {
   image: string;
   question: string;
   json: boolean;
@@ -24,60 +23,46 @@ interface Options {
 /** Darker for more: ten steps. */
 const SHADES = " .:-=+*#%@";
 
-export function attentionCommand(): Command {
-  return new Command("attention")
-    .description("ask a trained row about a picture, and show where its last token looks")
-    .argument("<run>", "run folder of a row, as runs/demo/asvr-s0")
-    .requiredOption("--image <file>", "the picture")
-    .requiredOption("--question <text>", "the question")
-    .option("--json", "print answer and attention as one JSON object", false)
-    .addHelpText(
-      "after",
-      `
-Example:
-  asvr attention runs/demo/asvr-s0 --image runs/demo/data/images/test-seen/000003.png --question "what at top-left ?"`,
-    )
-    .action(async (run: string, { image, question, json }: Options) => {
-      await readRecipe(run); // refuses what is no run
-      const pixels = await readPicture(image);
-      const neverStopped = new AbortController().signal; // it takes a second: Ctrl-C simply ends it
-      const context = await commandContext(await studyOf(run), run, progressDisplay(), neverStopped);
-      using row = await loadTrainedRow(context, run);
-      setThreads(row.recipe.threads);
-      const { model, tokenizer, parts, imageTokens, recipe } = row;
-      const conversations = [
-        { from: "human" as const, value: `<image>\n${question}` },
-        { from: "gpt" as const, value: "" },
-      ];
-      const template = templates[recipe.stages.tuning.template];
-      const { prompt } = testQuestion({ id: "question", image, conversations }, tokenizer, template, (key) => ({
-        key,
-      }));
-      const side = Math.sqrt(imageTokens);
-      const { answer, map } = noGrad(() =>
-        tidy(() => {
-          const { size } = microPreprocessing;
-          const features = visualInputOf(
-            parts,
-            recipe,
-            tensor(pixels, { shape: [1, 3, size, size], device: context.device }),
-          );
-          const options = { imageTokens, device: context.device };
-          const capacity = prompt.inputIds.length + imageTokens;
-          const packed = packSamples([prompt], { capacity, imageTokens, sharePrefix: false });
-          const [ids] = generate(model, packed, features, {
-            eosId: tokenizer.eosId,
-            maxNewTokens: 16,
-            device: context.device,
-          });
-          const decoded = tokenizer.decode(ids!, { skipSpecialTokens: true }).trim();
-          return { answer: decoded, map: attentionToPicture(model, prompt, features, options) };
-        }),
+/** Prints a trained row's answer to a question, and where its last token looks. */
+export async function attention(run: string, { image, question, json }: AttentionOptions): Promise<void> {
+  await readRecipe(run); // refuses what is no run
+  const pixels = await readPicture(image);
+  const neverStopped = new AbortController().signal; // it takes a second: Ctrl-C simply ends it
+  const context = await commandContext(await studyOf(run), run, progressDisplay(), neverStopped);
+  using row = await loadTrainedRow(context, run);
+  setThreads(row.recipe.threads);
+  const { model, tokenizer, parts, imageTokens, recipe } = row;
+  const conversations = [
+    { from: "human" as const, value: `<image>\n${question}` },
+    { from: "gpt" as const, value: "" },
+  ];
+  const template = templates[recipe.stages.tuning.template];
+  const { prompt } = testQuestion({ id: "question", image, conversations }, tokenizer, template, (key) => ({
+    key,
+  }));
+  const side = Math.sqrt(imageTokens);
+  const { answer, map } = noGrad(() =>
+    tidy(() => {
+      const { size } = microPreprocessing;
+      const features = visualInputOf(
+        parts,
+        recipe,
+        tensor(pixels, { shape: [1, 3, size, size], device: context.device }),
       );
-      if (json)
-        printJson({ run, image, question, answer, grid: [side, side], attention: map.mean, byLayer: map.byLayer });
-      else process.stdout.write(`${question} ${answer}\n${draw(map.mean, side)}`);
-    });
+      const options = { imageTokens, device: context.device };
+      const capacity = prompt.inputIds.length + imageTokens;
+      const packed = packSamples([prompt], { capacity, imageTokens, sharePrefix: false });
+      const [ids] = generate(model, packed, features, {
+        eosId: tokenizer.eosId,
+        maxNewTokens: 16,
+        device: context.device,
+      });
+      const decoded = tokenizer.decode(ids!, { skipSpecialTokens: true }).trim();
+      return { answer: decoded, map: attentionToPicture(model, prompt, features, options) };
+    }),
+  );
+  if (json) printJson({ run, image, question, answer, grid: [side, side], attention: map.mean, byLayer: map.byLayer });
+  else process.stdout.write(`${question} ${answer}\n${draw(map.mean, side)}`);
 }
 
 /** @throws ConfigError for a file that is no picture: the call was wrong */

@@ -1,8 +1,9 @@
 import { existsSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
+import { fileURLToPath } from "node:url";
 import { expect, test } from "vitest";
 import { leafCommands } from "./commands.js";
-import { asvr, readJson, temporaryFolder, writeSettings } from "./fixture.js";
+import { asvr, readJson, startAsvr, temporaryFolder, writeSettings } from "./fixture.js";
 
 const root = temporaryFolder();
 
@@ -59,9 +60,42 @@ test.concurrent.each<[string, string[], string]>([
   expect(existsSync(join(root, "never"))).toBe(false);
 });
 
-test("the version and the help are no errors", async () => {
-  expect(await asvr("--version")).toMatchObject({ status: 0, stdout: expect.stringMatching(/^\d+\.\d+\.\d+\n$/) });
-  expect(await asvr("train", "--help")).toMatchObject({ status: 0, stdout: expect.stringContaining("Example:") });
+/** As right after an install: where nothing is built yet. */
+const unbuilt = (...args: string[]) =>
+  startAsvr(args, { env: { ...process.env, ASVR_CACHE: join(root, "no-cache") } }).ended;
+
+test("the version and every help are no errors, and need no libtorch", async () => {
+  const { version } = readJson(fileURLToPath(new URL("../../package.json", import.meta.url)));
+  expect(await unbuilt("--version")).toEqual({ status: 0, stdout: `${version}\n`, stderr: "" });
+  expect(await unbuilt("--help")).toMatchObject({ status: 0, stdout: expect.stringContaining("setup") });
+  for (const command of commands) {
+    const names = command.parent ? [command.parent.name(), command.name()] : [command.name()];
+    const { status, stdout } = await unbuilt(...names, "--help");
+    expect({ status, stdout }).toEqual({ status: 0, stdout: expect.stringContaining("Example:") });
+  }
+});
+
+test.concurrent.each([
+  ["reproduce", "table1", ...out],
+  ["train", "micro/asvr", ...out],
+  ["eval", root],
+  ["attention", root, "--image", "picture.png", "--question", "what ?"],
+  ["doctor"],
+])("before the set-up, %s says how to do it", async (...args) => {
+  const { status, stdout, stderr } = await unbuilt(...args);
+  expect({ status, stdout }).toEqual({ status: 1, stdout: "" });
+  expect(stderr).toMatch(/^LoadError: libtorch's addon has not been built yet[\s\S]*run `npx asvr setup`/);
+  expect(stderr).not.toContain("    at ");
+});
+
+test("setup does nothing where everything is there, and says so", async () => {
+  const { stdout } = await asvr("setup", "--json");
+  expect(JSON.parse(stdout)).toEqual({
+    libtorch: { version: expect.any(String), source: expect.any(String), root: expect.any(String) },
+    addon: expect.stringMatching(/asvr_torch\.node$/),
+    built: false,
+  });
+  expect(await asvr("setup")).toMatchObject({ status: 0, stdout: expect.stringMatching(/^nothing to do/) });
 });
 
 test("micro build writes a world; the manifest is the one JSON object", async () => {

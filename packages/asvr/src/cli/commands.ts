@@ -1,11 +1,16 @@
-import type { Command } from "commander";
-import { attentionCommand } from "./attention.js";
-import { doctorCommand } from "./doctor.js";
-import { evalCommand } from "./eval.js";
-import { microCommand } from "./micro.js";
-import { reportCommand } from "./report.js";
-import { reproduceCommand } from "./reproduce.js";
-import { trainCommand } from "./train.js";
+import { Command } from "commander";
+import { DEFAULT_MICRO_SIZES } from "../micro/sizes.js";
+import { allRows } from "../recipes/table1.js";
+import type { AttentionOptions } from "./attention.js";
+import type { WorldOptions } from "./micro.js";
+import { collect, positive, wholeNumber } from "./options.js";
+import type { ReproduceOptions } from "./reproduce.js";
+import type { TrainOptions } from "./train.js";
+
+// What can be said on the command line. What a command does is in the file of its name, which is loaded when it is
+// called: so help, version and `asvr setup` need neither libtorch nor the time to load it.
+
+type Json = { json: boolean };
 
 /** Every command, in the order of the help. */
 export function allCommands(): Command[] {
@@ -16,6 +21,7 @@ export function allCommands(): Command[] {
     reportCommand(),
     attentionCommand(),
     microCommand(),
+    setupCommand(),
     doctorCommand(),
   ];
 }
@@ -23,4 +29,122 @@ export function allCommands(): Command[] {
 /** Those that do something: a command that only groups others is replaced by them. */
 export function leafCommands(): Command[] {
   return allCommands().flatMap((command) => (command.commands.length > 0 ? command.commands : [command]));
+}
+
+function reproduceCommand(): Command {
+  return new Command("reproduce")
+    .description("run a table of the paper: every part, every row, every seed, then the report")
+    .argument("<table>", "which table: table1")
+    .option("--scale <scale>", "micro: the embedded world, minutes on a CPU", "micro")
+    .option("--rows <rows>", "rows by id, with commas, or all; default: those of the demo")
+    .option("--seeds <count>", "seeds of each row: 0 to count-1 (default: 1)", positive)
+    .option("--steps <steps>", "tuning steps of each row; pretraining has an eighth of them", positive)
+    .option("--quick", "every part in under two minutes; the scores mean nothing", false)
+    .option("--settings <file>", "sizes and steps of every part, as the settings.json of a study's folder")
+    .option("--out <folder>", "run folder (default: runs/demo, or runs/quick with --quick)")
+    .option("--jobs <count>", "parts that run side by side (default: one for each core)", positive)
+    .option("--shared-seed <seed>", "draws the world and the shared parts (default: 0)", wholeNumber)
+    .option("--matmul <dtype>", "of matrix products: float32, bfloat16, or auto, whichever is faster here", "auto")
+    .option("--fresh", "make parts again that the folder holds with other settings", false)
+    .option("--json", "print the tables as one JSON object", false)
+    .addHelpText(
+      "after",
+      `
+The same command goes on where it was stopped. Rows: ${allRows.join(", ")}.
+
+Example:
+  asvr reproduce table1 --scale micro --rows llava,asvr --seeds 3 --out runs/three-seeds`,
+    )
+    .action(async (table: string, options: ReproduceOptions) =>
+      (await import("./reproduce.js")).reproduce(table, options),
+    );
+}
+
+function trainCommand(): Command {
+  return new Command("train")
+    .description("train one recipe through its stages and answer the test sets with it")
+    .argument("<recipe>", "table1/ROW, or micro/ROW")
+    .requiredOption("--out <folder>", "run folder")
+    .option("--scale <scale>", "micro", "micro")
+    .option(
+      "--from <study>",
+      "folder whose encoder, tokenizers and text model are used; made first where missing",
+      "runs/demo",
+    )
+    .option("--seed <seed>", "draws initialisations and the order of the data", wholeNumber, 0)
+    .option("--set <path=value>", "override one setting of the recipe; may be repeated", collect, [])
+    .option("--json", "print the result as one JSON object", false)
+    .addHelpText(
+      "after",
+      `
+Example:
+  asvr train micro/asvr --seed 3 --set stages.tuning.steps=1600 --out runs/longer`,
+    )
+    .action(async (recipe: string, options: TrainOptions) => (await import("./train.js")).train(recipe, options));
+}
+
+function evalCommand(): Command {
+  return new Command("eval")
+    .description("answer the test sets with a trained row's newest checkpoint, and score them by exact match")
+    .argument("<run>", "run folder of a row, as runs/demo/asvr-s0")
+    .option("--json", "print the scores as one JSON object", false)
+    .addHelpText("after", "\nExample:\n  asvr eval runs/demo/asvr-s0")
+    .action(async (run: string, options: Json) => (await import("./eval.js")).evaluate(run, options));
+}
+
+function reportCommand(): Command {
+  return new Command("report")
+    .description("write report.html, report.md and tables.json of a study again")
+    .argument("<folder>", "run folder of a study, as runs/demo")
+    .option("--json", "print the tables as one JSON object", false)
+    .addHelpText("after", "\nExample:\n  asvr report runs/demo")
+    .action(async (folder: string, options: Json) => (await import("./report.js")).report(folder, options));
+}
+
+function attentionCommand(): Command {
+  return new Command("attention")
+    .description("ask a trained row about a picture, and show where its last token looks")
+    .argument("<run>", "run folder of a row, as runs/demo/asvr-s0")
+    .requiredOption("--image <file>", "the picture")
+    .requiredOption("--question <text>", "the question")
+    .option("--json", "print answer and attention as one JSON object", false)
+    .addHelpText(
+      "after",
+      `
+Example:
+  asvr attention runs/demo/asvr-s0 --image runs/demo/data/images/test-seen/000003.png --question "what at top-left ?"`,
+    )
+    .action(async (run: string, options: AttentionOptions) => (await import("./attention.js")).attention(run, options));
+}
+
+function microCommand(): Command {
+  const build = new Command("build")
+    .description("write the micro world: pictures, LLaVA-format records, tokenizer, manifest with licences")
+    .requiredOption("--out <folder>", "folder to make")
+    .option("--seed <seed>", "draws everything; equal seeds give equal bytes", wholeNumber, 0)
+    .option("--train <count>", "training pictures", positive, DEFAULT_MICRO_SIZES.train)
+    .option("--test <count>", "test pictures with drawings seen in training", positive, DEFAULT_MICRO_SIZES.test)
+    .option("--novel <count>", "test pictures with unseen drawings", positive, DEFAULT_MICRO_SIZES.novel)
+    .option("--encoder <count>", "pictures that the encoder learns from", positive, DEFAULT_MICRO_SIZES.encoder)
+    .option("--text <count>", "scenes that are only told", positive, DEFAULT_MICRO_SIZES.text)
+    .option("--json", "print the manifest as one JSON object", false)
+    .addHelpText("after", "\nExample:\n  asvr micro build --out data/micro --seed 1")
+    .action(async (options: WorldOptions) => (await import("./micro.js")).buildWorld(options));
+  return new Command("micro").description("the embedded world of pictures and questions").addCommand(build);
+}
+
+function setupCommand(): Command {
+  return new Command("setup")
+    .description("find or install libtorch and build the addon; needed once after an install")
+    .option("--json", "print what was found and built as one JSON object", false)
+    .addHelpText("after", "\nExample:\n  asvr setup")
+    .action(async (options: Json) => (await import("./setup.js")).setUp(options));
+}
+
+function doctorCommand(): Command {
+  return new Command("doctor")
+    .description("show which libtorch, device, threads and versions are used, and whether they work")
+    .option("--json", "print one JSON object", false)
+    .addHelpText("after", "\nExample:\n  asvr doctor")
+    .action(async (options: Json) => (await import("./doctor.js")).doctor(options));
 }

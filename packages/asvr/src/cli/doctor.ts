@@ -1,36 +1,30 @@
 import { availableParallelism, cpus, freemem, platform, release, totalmem } from "node:os";
 import { defaultDevice, F, runtimeInfo, tidy } from "@asvr/torch";
-import { Command } from "commander";
 import { printJson } from "./options.js";
 
-export function doctorCommand(): Command {
-  return new Command("doctor")
-    .description("show which libtorch, device, threads and versions are used, and whether they work")
-    .option("--json", "print one JSON object", false)
-    .addHelpText("after", "\nExample:\n  asvr doctor")
-    .action(({ json }: { json: boolean }) => {
-      const { root, source, libtorch, cuda, mps, cudaProblem, cpuCapability, threads } = runtimeInfo();
-      const device = defaultDevice();
-      const found = {
-        libtorch: { version: libtorch, source, folder: root },
-        device: { used: device, cuda, mps, ...(cudaProblem && { cudaProblem }), check: check(device) },
-        cpu: {
-          model: cpus()[0]?.model ?? "unknown",
-          cores: availableParallelism(),
-          capability: cpuCapability,
-          threads,
-        },
-        memory: { freeGigabytes: gigabytes(freemem()), totalGigabytes: gigabytes(totalmem()) },
-        versions: { node: process.version, platform: `${platform()} ${release()} ${process.arch}` },
-      };
-      if (json) printJson(found);
-      else {
-        for (const [topic, facts] of Object.entries(found)) {
-          process.stdout.write(`${topic}\n`);
-          for (const [name, value] of Object.entries(facts)) process.stdout.write(`  ${name.padEnd(16)}${value}\n`);
-        }
-      }
-    });
+/** Prints what is used, and whether a small product with its gradient is right. */
+export function doctor({ json }: { json: boolean }): void {
+  const { root, source, libtorch, cuda, mps, cudaProblem, cpuCapability, threads } = runtimeInfo();
+  const device = defaultDevice();
+  const found = {
+    libtorch: { version: libtorch, source, folder: root },
+    device: { used: device, cuda, mps, ...(cudaProblem && { cudaProblem }), check: check(device) },
+    cpu: {
+      model: cpus()[0]?.model ?? "unknown",
+      cores: availableParallelism(),
+      capability: cpuCapability,
+      threads,
+    },
+    memory: { freeGigabytes: gigabytes(freemem()), totalGigabytes: gigabytes(totalmem()) },
+    versions: { node: process.version, platform: `${platform()} ${release()} ${process.arch}` },
+  };
+  if (json) printJson(found);
+  else {
+    for (const [topic, facts] of Object.entries(found)) {
+      process.stdout.write(`${topic}\n`);
+      for (const [name, value] of Object.entries(facts)) process.stdout.write(`  ${name.padEnd(16)}${value}\n`);
+    }
+  }
 }
 
 /** A small product on the device, forward and backward. */

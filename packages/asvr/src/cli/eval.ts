@@ -1,7 +1,6 @@
 import { readFile } from "node:fs/promises";
 import { join } from "node:path";
 import { setThreads } from "@asvr/torch";
-import { Command } from "commander";
 import { mean } from "../evaluation/statistics.js";
 import type { Prediction } from "../report/run-folder.js";
 import { answerTestSets } from "../reproduce/parts/answer.js";
@@ -18,28 +17,22 @@ interface SplitScores {
   questions: number;
 }
 
-export function evalCommand(): Command {
-  return new Command("eval")
-    .description("answer the test sets with a trained row's newest checkpoint, and score them by exact match")
-    .argument("<run>", "run folder of a row, as runs/demo/asvr-s0")
-    .option("--json", "print the scores as one JSON object", false)
-    .addHelpText("after", "\nExample:\n  asvr eval runs/demo/asvr-s0")
-    .action(async (run: string, { json }: { json: boolean }) => {
-      await readRecipe(run); // refuses what is no run
-      const display = progressDisplay();
-      display.start(run);
-      try {
-        const context = await commandContext(await studyOf(run), run, display);
-        using row = await loadTrainedRow(context, run);
-        setThreads(row.recipe.threads);
-        await answerTestSets(context, row.recipe, row, run);
-      } finally {
-        display.close();
-      }
-      const splits = { "test-seen": await scoresOf(run, "test-seen"), "test-novel": await scoresOf(run, "test-novel") };
-      if (json) printJson({ run, ...splits });
-      else for (const [split, scores] of Object.entries(splits)) process.stdout.write(describe(split, scores));
-    });
+/** Answers the test sets with a trained row and prints its scores. */
+export async function evaluate(run: string, { json }: { json: boolean }): Promise<void> {
+  await readRecipe(run); // refuses what is no run
+  const display = progressDisplay();
+  display.start(run);
+  try {
+    const context = await commandContext(await studyOf(run), run, display);
+    using row = await loadTrainedRow(context, run);
+    setThreads(row.recipe.threads);
+    await answerTestSets(context, row.recipe, row, run);
+  } finally {
+    display.close();
+  }
+  const splits = { "test-seen": await scoresOf(run, "test-seen"), "test-novel": await scoresOf(run, "test-novel") };
+  if (json) printJson({ run, ...splits });
+  else for (const [split, scores] of Object.entries(splits)) process.stdout.write(describe(split, scores));
 }
 
 async function scoresOf(run: string, split: string): Promise<SplitScores> {

@@ -38,7 +38,10 @@ export interface RunningCommand {
   ended: Promise<Outcome>;
 }
 
-export function startAsvr(args: readonly string[], options: { cwd?: string } = {}): RunningCommand {
+export function startAsvr(
+  args: readonly string[],
+  options: { cwd?: string; env?: NodeJS.ProcessEnv } = {},
+): RunningCommand {
   const child = spawn(process.execPath, [bin, ...args], { ...options, detached: true });
   const output = { stdout: "", stderr: "" };
   for (const stream of ["stdout", "stderr"] as const) {

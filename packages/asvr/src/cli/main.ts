@@ -1,14 +1,16 @@
+import { readFileSync } from "node:fs";
 import { Command, CommanderError } from "commander";
-import { ConfigError } from "../errors.js";
-import { RunFolderError } from "../report/run-folder.js";
-import { isInterruption } from "../training/trainer.js";
 import { allCommands } from "./commands.js";
+
+const { version } = JSON.parse(readFileSync(new URL("../../package.json", import.meta.url), "utf8")) as {
+  version: string;
+};
 
 /** Exit statuses: 0 done, 1 the run failed, 2 the call was wrong, 130 stopped with Ctrl-C after saving. */
 export async function run(argv: readonly string[]): Promise<void> {
   const program = new Command("asvr")
     .description("Train, evaluate and explain vision-language models that reconstruct the meaning of what they see.")
-    .version("0.1.0");
+    .version(version);
   const commands = allCommands();
   for (const command of commands) program.addCommand(command);
   for (const command of [program, ...commands, ...commands.flatMap(({ commands: sub }) => sub)]) {
@@ -30,14 +32,20 @@ function report(error: unknown): number {
     process.stderr.write(`${String(error)}\n`);
     return 1;
   }
-  if (isInterruption(error)) {
+  if (interruptions.has(error.name)) {
     process.stderr.write(`${error.message}\n`);
     return 130;
   }
-  process.stderr.write(`${error.name}: ${error.message}\n`);
+  // The engine names its own command, which npx finds only where the package manager shows it to a project.
+  const message = error.message.replaceAll("npx @asvr/torch setup", "npx asvr setup");
+  process.stderr.write(`${error.name}: ${message}\n`);
   if (unexpected.has(error.name)) process.stderr.write(`${error.stack}\n`);
-  return error instanceof ConfigError || error instanceof RunFolderError ? 2 : 1;
+  return wrongCalls.has(error.name) ? 2 : 1;
 }
+
+// By name: the classes would load what most of a command's time goes into.
+const interruptions = new Set(["Interrupted", "AbortError"]);
+const wrongCalls = new Set(["ConfigError", "RunFolderError"]);
 
 /** Errors of the program itself: their stack is what a bug report needs. */
 const unexpected = new Set(["TypeError", "ReferenceError", "RangeError", "TorchError", "DisposedError", "ShapeError"]);

@@ -1,16 +1,15 @@
 import { existsSync } from "node:fs";
 import { join } from "node:path";
-import { Command } from "commander";
 import { ConfigError } from "../errors.js";
 import { allRows, type Table1Row } from "../recipes/table1.js";
 import { writeReport } from "../report/report.js";
 import { fasterMatmul } from "../reproduce/matmul.js";
 import { demoSettings, quickSettings, type StudySettings } from "../reproduce/settings.js";
 import { readSettings, readSettingsFile, runStudy } from "../reproduce/study.js";
-import { interruptSignal, oneOf, positive, printJson, wholeNumber } from "./options.js";
+import { interruptSignal, oneOf, printJson } from "./options.js";
 import { progressDisplay } from "./progress.js";
 
-interface Options {
+export interface ReproduceOptions {
   scale: string;
   rows?: string;
   seeds?: number;
@@ -25,61 +24,36 @@ interface Options {
   json: boolean;
 }
 
-export function reproduceCommand(): Command {
-  return new Command("reproduce")
-    .description("run a table of the paper: every part, every row, every seed, then the report")
-    .argument("<table>", "which table: table1")
-    .option("--scale <scale>", "micro: the embedded world, minutes on a CPU", "micro")
-    .option("--rows <rows>", "rows by id, with commas, or all; default: those of the demo")
-    .option("--seeds <count>", "seeds of each row: 0 to count-1 (default: 1)", positive)
-    .option("--steps <steps>", "tuning steps of each row; pretraining has an eighth of them", positive)
-    .option("--quick", "every part in under two minutes; the scores mean nothing", false)
-    .option("--settings <file>", "sizes and steps of every part, as the settings.json of a study's folder")
-    .option("--out <folder>", "run folder (default: runs/demo, or runs/quick with --quick)")
-    .option("--jobs <count>", "parts that run side by side (default: one for each core)", positive)
-    .option("--shared-seed <seed>", "draws the world and the shared parts (default: 0)", wholeNumber)
-    .option("--matmul <dtype>", "of matrix products: float32, bfloat16, or auto, whichever is faster here", "auto")
-    .option("--fresh", "make parts again that the folder holds with other settings", false)
-    .option("--json", "print the tables as one JSON object", false)
-    .addHelpText(
-      "after",
-      `
-The same command goes on where it was stopped. Rows: ${allRows.join(", ")}.
-
-Example:
-  asvr reproduce table1 --scale micro --rows llava,asvr --seeds 3 --out runs/three-seeds`,
-    )
-    .action(async (table: string, options: Options) => {
-      oneOf("the table", table, ["table1"]);
-      oneOf("--scale", options.scale, ["micro"]);
-      const folder = options.out ?? (options.quick ? "runs/quick" : "runs/demo");
-      const settings = await resolveSettings(options, folder);
-      const display = progressDisplay();
-      try {
-        const count = await runStudy({
-          folder,
-          settings,
-          command: `asvr ${process.argv.slice(2).join(" ")}`,
-          jobs: options.jobs,
-          fresh: options.fresh,
-          signal: interruptSignal(display),
-          onKept: (parts) => display.note(`done before: ${parts.join(", ")}`),
-          onStart: (part) => display.start(part),
-          onProgress: (part, progress) => display.update(part, progress),
-          onDone: (part, { seconds, detail }) => display.done(part, seconds, detail),
-        });
-        if (count === 0)
-          display.note(`nothing to do in ${folder}: every part is done; only the report is written again`);
-      } finally {
-        display.close();
-      }
-      const { tables, summary } = await writeReport(folder);
-      if (options.json) printJson({ folder, ...tables });
-      else process.stdout.write(`${summary}\n`);
+/** Runs a study, or what is left of it, and writes its report. */
+export async function reproduce(table: string, options: ReproduceOptions): Promise<void> {
+  oneOf("the table", table, ["table1"]);
+  oneOf("--scale", options.scale, ["micro"]);
+  const folder = options.out ?? (options.quick ? "runs/quick" : "runs/demo");
+  const settings = await resolveSettings(options, folder);
+  const display = progressDisplay();
+  try {
+    const count = await runStudy({
+      folder,
+      settings,
+      command: `asvr ${process.argv.slice(2).join(" ")}`,
+      jobs: options.jobs,
+      fresh: options.fresh,
+      signal: interruptSignal(display),
+      onKept: (parts) => display.note(`done before: ${parts.join(", ")}`),
+      onStart: (part) => display.start(part),
+      onProgress: (part, progress) => display.update(part, progress),
+      onDone: (part, { seconds, detail }) => display.done(part, seconds, detail),
     });
+    if (count === 0) display.note(`nothing to do in ${folder}: every part is done; only the report is written again`);
+  } finally {
+    display.close();
+  }
+  const { tables, summary } = await writeReport(folder);
+  if (options.json) printJson({ folder, ...tables });
+  else process.stdout.write(`${summary}\n`);
 }
 
-async function resolveSettings(options: Options, folder: string): Promise<StudySettings> {
+async function resolveSettings(options: ReproduceOptions, folder: string): Promise<StudySettings> {
   const { rows, seeds, steps, sharedSeed, matmul } = options;
   const base = await baseSettings(options);
   return {
@@ -92,7 +66,7 @@ async function resolveSettings(options: Options, folder: string): Promise<StudyS
   };
 }
 
-async function baseSettings({ quick, settings: file }: Options): Promise<StudySettings> {
+async function baseSettings({ quick, settings: file }: ReproduceOptions): Promise<StudySettings> {
   if (file === undefined) return quick ? quickSettings : demoSettings;
   return readSettingsFile(file);
 }

@@ -2,7 +2,6 @@ import { existsSync } from "node:fs";
 import { mkdir } from "node:fs/promises";
 import { dirname, join, resolve } from "node:path";
 import { setThreads } from "@asvr/torch";
-import { Command } from "commander";
 import { ConfigError } from "../errors.js";
 import { derive, override, type Recipe } from "../recipes/recipe.js";
 import { recipeNamed, rowNotes, type Scale, type Table1Row } from "../recipes/table1.js";
@@ -15,10 +14,10 @@ import { demoSettings } from "../reproduce/settings.js";
 import { readSettings, runStudy } from "../reproduce/study.js";
 import { readRecipe, studyOf } from "../reproduce/trained-row.js";
 import { commandContext } from "./context.js";
-import { collect, interruptSignal, oneOf, printJson, wholeNumber } from "./options.js";
+import { interruptSignal, oneOf, printJson } from "./options.js";
 import { progressDisplay } from "./progress.js";
 
-interface Options {
+export interface TrainOptions {
   scale: string;
   from: string;
   out: string;
@@ -27,69 +26,49 @@ interface Options {
   json: boolean;
 }
 
-export function trainCommand(): Command {
-  return new Command("train")
-    .description("train one recipe through its stages and answer the test sets with it")
-    .argument("<recipe>", "table1/ROW, or micro/ROW")
-    .requiredOption("--out <folder>", "run folder")
-    .option("--scale <scale>", "micro", "micro")
-    .option(
-      "--from <study>",
-      "folder whose encoder, tokenizers and text model are used; made first where missing",
-      "runs/demo",
-    )
-    .option("--seed <seed>", "draws initialisations and the order of the data", wholeNumber, 0)
-    .option("--set <path=value>", "override one setting of the recipe; may be repeated", collect, [])
-    .option("--json", "print the result as one JSON object", false)
-    .addHelpText(
-      "after",
-      `
-Example:
-  asvr train micro/asvr --seed 3 --set stages.tuning.steps=1600 --out runs/longer`,
-    )
-    .action(async (name: string, options: Options) => {
-      const scale = oneOf<Scale>("--scale", options.scale, ["micro"]);
-      const display = progressDisplay();
-      const signal = interruptSignal(display);
-      // A study's folder has its settings; a new one gets the demo's.
-      const settings = existsSync(join(options.from, "settings.json"))
-        ? await readSettings(options.from)
-        : { ...demoSettings, matmul: fasterMatmul(demoSettings.threads) };
-      const recipe = recipeOf(name, scale, settings.threads, options);
-      const study = resolve(options.from);
-      await requireSameRun(options.out, recipe, study);
-      let lock: Lock | undefined;
-      try {
-        await runStudy({
-          folder: options.from,
-          settings,
-          only: sharedParts,
-          command: `asvr ${process.argv.slice(2).join(" ")}`,
-          signal,
-          onStart: (part) => display.start(part),
-          onProgress: (part, progress) => display.update(part, progress),
-          onDone: (part, { seconds, detail }) => display.done(part, seconds, detail),
-        });
-        display.start(options.out);
-        await mkdir(options.out, { recursive: true });
-        lock = await Lock.hold(join(options.out, "train.lock"), { what: options.out });
-        const context = await commandContext(options.from, options.out, display, signal);
-        setThreads(recipe.threads);
-        await writeJson(join(options.out, "from.json"), { study });
-        const started = performance.now();
-        const detail = await runRow(context, recipe, options.out);
-        display.done(options.out, (performance.now() - started) / 1000, detail);
-      } finally {
-        await lock?.release();
-        display.close();
-      }
-      const result = { run: options.out, recipe: recipe.name, seed: recipe.seed };
-      if (options.json) printJson(result);
-      else process.stdout.write(`${options.out}: trained and evaluated; asvr eval ${options.out} shows its scores\n`);
+/** Trains one recipe on the shared parts of a study. */
+export async function train(name: string, options: TrainOptions): Promise<void> {
+  const scale = oneOf<Scale>("--scale", options.scale, ["micro"]);
+  const display = progressDisplay();
+  const signal = interruptSignal(display);
+  // A study's folder has its settings; a new one gets the demo's.
+  const settings = existsSync(join(options.from, "settings.json"))
+    ? await readSettings(options.from)
+    : { ...demoSettings, matmul: fasterMatmul(demoSettings.threads) };
+  const recipe = recipeOf(name, scale, settings.threads, options);
+  const study = resolve(options.from);
+  await requireSameRun(options.out, recipe, study);
+  let lock: Lock | undefined;
+  try {
+    await runStudy({
+      folder: options.from,
+      settings,
+      only: sharedParts,
+      command: `asvr ${process.argv.slice(2).join(" ")}`,
+      signal,
+      onStart: (part) => display.start(part),
+      onProgress: (part, progress) => display.update(part, progress),
+      onDone: (part, { seconds, detail }) => display.done(part, seconds, detail),
     });
+    display.start(options.out);
+    await mkdir(options.out, { recursive: true });
+    lock = await Lock.hold(join(options.out, "train.lock"), { what: options.out });
+    const context = await commandContext(options.from, options.out, display, signal);
+    setThreads(recipe.threads);
+    await writeJson(join(options.out, "from.json"), { study });
+    const started = performance.now();
+    const detail = await runRow(context, recipe, options.out);
+    display.done(options.out, (performance.now() - started) / 1000, detail);
+  } finally {
+    await lock?.release();
+    display.close();
+  }
+  const result = { run: options.out, recipe: recipe.name, seed: recipe.seed };
+  if (options.json) printJson(result);
+  else process.stdout.write(`${options.out}: trained and evaluated; asvr eval ${options.out} shows its scores\n`);
 }
 
-function recipeOf(name: string, scale: Scale, threads: number, { seed, set }: Options): Recipe {
+function recipeOf(name: string, scale: Scale, threads: number, { seed, set }: TrainOptions): Recipe {
   const recipe = set.reduce(override, derive(recipeNamed(name, scale), { seed, threads }));
   if (recipe.scale !== "micro") {
     throw new ConfigError(`${name} at scale ${recipe.scale} needs data that is not here yet`);

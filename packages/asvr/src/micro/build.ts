@@ -9,6 +9,7 @@ import { MICRO_FORMAT, type MicroManifest, makeManifest } from "./manifest.js";
 import { captionRecord, encoderRecords, testRecords, textRecords, tuningRecords } from "./records.js";
 import { renderScene } from "./render.js";
 import { type Scene, sampleScene } from "./scene.js";
+import { DEFAULT_MICRO_SIZES, type MicroSizes } from "./sizes.js";
 import { makeSplit, type SplitName } from "./splits.js";
 import { buildTokenizer, buildTokenizerConfig } from "./tokenizer.js";
 import { IMAGE_SIZE } from "./world.js";
@@ -17,19 +18,10 @@ export interface MicroWorldOptions {
   /** The folder to make. An earlier micro world there is replaced, anything else is left alone. */
   readonly out: string;
   readonly seed: number;
-  /** Pictures a split; `text` counts scenes that are only told. */
   readonly sizes?: Partial<MicroSizes>;
   /** Questions of a training picture and of a text scene. @default 8 */
   readonly questionsPerImage?: number;
   readonly onProgress?: (progress: MicroProgress) => void;
-}
-
-export interface MicroSizes {
-  readonly encoder: number;
-  readonly text: number;
-  readonly train: number;
-  readonly test: number;
-  readonly novel: number;
 }
 
 export interface MicroProgress {
@@ -37,8 +29,6 @@ export interface MicroProgress {
   readonly done: number;
   readonly total: number;
 }
-
-export const DEFAULT_MICRO_SIZES: MicroSizes = { encoder: 6000, text: 8000, train: 6000, test: 1000, novel: 500 };
 
 /** A scene has at least this many different questions: even one of a single object with nothing else to ask about. */
 const MAX_QUESTIONS = 16;

@@ -1,8 +1,6 @@
 export {
   buildMicroWorld,
-  DEFAULT_MICRO_SIZES,
   type MicroProgress,
-  type MicroSizes,
   type MicroWorldOptions,
 } from "./build.js";
 export { type Licence, MICRO_LICENCES } from "./licences.js";
@@ -15,6 +13,7 @@ export type {
   TextQuestionRecord,
   Turn,
 } from "./records.js";
+export { DEFAULT_MICRO_SIZES, type MicroSizes } from "./sizes.js";
 export { heldOutVendors, SPLIT_NAMES, type SplitName } from "./splits.js";
 export { buildTokenizer, buildTokenizerConfig, SPECIAL_TOKENS } from "./tokenizer.js";
 export * from "./world.js";
