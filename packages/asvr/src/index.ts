@@ -1,26 +1,43 @@
+/**
+ * Vision-language models that reconstruct the semantic codes of the picture they see: networks, data, training,
+ * evaluation, recipes. The command `asvr` is made of these.
+ * @module
+ */
 export * from "./analysis/attention.js";
-export { decodeImage } from "./data/images.js";
-export { Sampler } from "./data/loader.js";
-export { type PackedBatch, packSamples } from "./data/packing.js";
+export type { Fault, FaultKind } from "./data/faults.js";
+export { type DecodeOptions, decodeImage, type RgbImage } from "./data/images.js";
+export { Sampler, type SamplerOptions } from "./data/loader.js";
+export { type PackedBatch, type PackingOptions, packSamples } from "./data/packing.js";
 export { loadPictures } from "./data/picture-set.js";
-export { preprocess, siglipPreprocessing } from "./data/preprocess.js";
-export { loadRecords } from "./data/records.js";
-export { buildSamples } from "./data/samples.js";
+export { type Preprocessing, preprocess, siglipPreprocessing } from "./data/preprocess.js";
+export { type LlavaRecord, type LoadRecordsOptions, loadRecords } from "./data/records.js";
+export { buildSamples, type ImageRef, type ImageTokenCount, type Sample, type SampleOptions } from "./data/samples.js";
 export { VisualCache } from "./data/visual-cache.js";
 export * from "./errors.js";
-export { evaluate } from "./evaluation/run.js";
-export { templates } from "./language/conversation.js";
-export { generate } from "./language/generation.js";
+export type { TestQuestion } from "./evaluation/questions.js";
+export { type EvaluateOptions, evaluate } from "./evaluation/run.js";
+export type { Tables } from "./evaluation/table.js";
+export { type ConversationTemplate, templates } from "./language/conversation.js";
+export { type GenerateOptions, generate } from "./language/generation.js";
 export * from "./language/llama.js";
-export { TextTokenizer } from "./language/tokenizer.js";
-export { buildMicroWorld } from "./micro/index.js";
+export { TextTokenizer, type TokenizerConfig, type TokenizerJson } from "./language/tokenizer.js";
+export {
+  buildMicroWorld,
+  type MicroManifest,
+  type MicroProgress,
+  type MicroSizes,
+  type MicroWorldOptions,
+} from "./micro/index.js";
+export type { BatchTensors } from "./model/layout.js";
 export * from "./model/lvlm.js";
 export { Projector } from "./model/projector.js";
 export * from "./recipes/recipe.js";
 export * from "./recipes/table1.js";
 export { writeReport } from "./report/report.js";
+export type { Prediction } from "./report/run-folder.js";
 export * from "./supervision/supervision.js";
 export * from "./supervision/visual-head.js";
-export type { Objective } from "./training/objective.js";
-export { train } from "./training/trainer.js";
+export type { Objective, StepLosses } from "./training/objective.js";
+export { type Progress, type TrainOptions, train } from "./training/trainer.js";
 export * from "./vision/siglip.js";
+export { SiglipEncoder, type SiglipEncoderConfig, SiglipMlp } from "./vision/siglip-encoder.js";

@@ -148,7 +148,9 @@ const handleOf = (tensor: Tensor) => tensor.handle;
 const handleOrNull = (tensor: Tensor | null) => (tensor ? tensor.handle : null);
 const results = <T>(values: unknown, make: (values: unknown[]) => T): T => make(values as unknown[]);
 
+/** The operators whose first argument is \`self\`, as methods: every Tensor has them. */
 export abstract class TensorMethods {
+  /** @internal */
   abstract get handle(): number;
 
 ${[...methods].map(([name, variants]) => emitMethod(name, variants)).join("\n\n")}

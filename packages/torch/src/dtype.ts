@@ -1,5 +1,20 @@
 import { DtypeError } from "./errors.js";
 
+/** The dtype of a tensor's elements. "bfloat16" and "float16" have no typed array: read them out as "float32". */
+export type DType =
+  | "uint8"
+  | "int8"
+  | "int16"
+  | "int32"
+  | "int64"
+  | "float16"
+  | "float32"
+  | "float64"
+  | "bool"
+  | "bfloat16"
+  | "uint16"
+  | "uint32";
+
 /** libtorch's codes (c10::ScalarType), the safetensors names, and the typed array that holds the same bits. */
 const table = {
   uint8: { code: 0, safetensors: "U8", bytes: 1, array: Uint8Array },
@@ -14,10 +29,9 @@ const table = {
   bfloat16: { code: 15, safetensors: "BF16", bytes: 2, array: undefined },
   uint16: { code: 27, safetensors: "U16", bytes: 2, array: Uint16Array },
   uint32: { code: 28, safetensors: "U32", bytes: 4, array: Uint32Array },
-} as const;
+} as const satisfies Record<DType, { code: number; safetensors: string; bytes: number; array: unknown }>;
 
-export type DType = keyof typeof table;
-
+/** An array of JavaScript that holds the values of a tensor: int64 as BigInt64Array, bool as Uint8Array. */
 export type TypedArray =
   | Uint8Array
   | Int8Array

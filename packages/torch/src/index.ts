@@ -1,3 +1,7 @@
+/**
+ * libtorch for TypeScript: tensors and operators, autograd, modules, optimizers, safetensors.
+ * @module
+ */
 export { call } from "./call.js";
 export type { DType, TypedArray } from "./dtype.js";
 export * from "./errors.js";
@@ -7,4 +11,4 @@ export * as optim from "./optim/index.js";
 export * from "./runtime.js";
 export * from "./safetensors/index.js";
 export { keep, noGrad, tidy } from "./scope.js";
-export { type Device, grad, Tensor, type TensorOptions, tensor } from "./tensor.js";
+export { type Device, grad, type NestedNumbers, Tensor, type TensorOptions, tensor } from "./tensor.js";

@@ -6,6 +6,7 @@ export function setThreads(count: number): void {
   native.setThreads(count);
 }
 
+/** Threads that one operator may use now. */
 export function threads(): number {
   return native.threads();
 }
@@ -20,6 +21,7 @@ export function randomState(): Tensor {
   return new Tensor(native.randomState());
 }
 
+/** Takes up a state of `randomState`: the numbers that followed it are drawn again. @throws TorchError */
 export function setRandomState(state: Tensor): void {
   native.setRandomState(state.handle);
 }
@@ -34,8 +36,27 @@ export function defaultDevice(): string {
   return process.env.ASVR_DEVICE ?? "cpu";
 }
 
+/** What `runtimeInfo` says. */
+export interface RuntimeInfo {
+  /** libtorch's version. */
+  readonly libtorch: string;
+  /** The folder of libtorch. */
+  readonly root: string;
+  /** In words, where that folder comes from: "LIBTORCH", "the torch of …", "a private copy". */
+  readonly source: string;
+  /** Whether tensors can be on such a device here. */
+  readonly cuda: boolean;
+  readonly mps: boolean;
+  /** Why CUDA is not available although a device is there; null otherwise. */
+  readonly cudaProblem: string | null;
+  /** The widest vector instructions that libtorch uses, as "AVX2". */
+  readonly cpuCapability: string;
+  /** Threads that one operator may use now. */
+  readonly threads: number;
+}
+
 /** What is loaded, from where, and what it can do. */
-export function runtimeInfo() {
+export function runtimeInfo(): RuntimeInfo {
   const { libtorch } = currentBuild();
   return { ...native.runtime(), root: libtorch.root, source: libtorch.source, cudaProblem, threads: native.threads() };
 }

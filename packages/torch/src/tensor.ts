@@ -1,3 +1,5 @@
+// For `using`: these types are to be read by programs with an older `lib`, too.
+/// <reference lib="esnext.disposable" preserve="true" />
 import { arrayOf, type DType, dtypeCode, dtypeOf, dtypeOfArray, type TypedArray } from "./dtype.js";
 import { DisposedError, ShapeError } from "./errors.js";
 import { describeTensor, Operator } from "./invoke.js";
@@ -11,6 +13,7 @@ const convert = new Operator("aten::to", "dtype_layout");
 /** A device: "cpu", "cuda", "cuda:1", "mps". */
 export type Device = string;
 
+/** Where a tensor shall be and what its elements shall be; what is left out stays, or is the default of the call. */
 export interface TensorOptions {
   dtype?: DType;
   device?: Device;
@@ -44,6 +47,7 @@ export class Tensor extends TensorMethods {
     return this.#handle;
   }
 
+  /** Sizes of the dimensions; [] for a scalar. */
   get shape(): readonly number[] {
     this.#shape ??= native.shape(this.handle);
     return this.#shape;
@@ -56,14 +60,17 @@ export class Tensor extends TensorMethods {
     return size;
   }
 
+  /** @throws DtypeError for one of libtorch's that has no name here (a complex or quantized one) */
   get dtype(): DType {
     return dtypeOf(native.dtype(this.handle));
   }
 
+  /** Where its memory is, with the index where there are several: "cpu", "cuda:0". */
   get device(): Device {
     return native.device(this.handle);
   }
 
+  /** The product of the sizes: 1 for a scalar. */
   get elementCount(): number {
     return this.shape.reduce((product, size) => product * size, 1);
   }
@@ -102,10 +109,12 @@ export class Tensor extends TensorMethods {
     return this;
   }
 
+  /** Whether operations on it are recorded for `backward`. */
   get requiresGrad(): boolean {
     return native.requiresGrad(this.handle);
   }
 
+  /** Whether `backward` shall give it a gradient. @throws Error for a dtype that is no floating-point one */
   setRequiresGrad(required: boolean): this {
     native.setRequiresGrad(this.handle, required);
     return this;
@@ -117,6 +126,7 @@ export class Tensor extends TensorMethods {
     return handle === null ? null : new Tensor(handle);
   }
 
+  /** null drops it. */
   set grad(gradient: Tensor | null) {
     native.setGradient(this.handle, gradient === null ? null : gradient.handle);
   }
@@ -133,10 +143,12 @@ export class Tensor extends TensorMethods {
     native.release(this.surrender());
   }
 
+  /** `using x = …` frees it at the end of the block. */
   [Symbol.dispose](): void {
     this.dispose();
   }
 
+  /** Whether it was freed. */
   get isDisposed(): boolean {
     return this.#handle < 0;
   }
@@ -149,6 +161,7 @@ export class Tensor extends TensorMethods {
     return handle;
   }
 
+  /** Shape, dtype and device; not the values. */
   override toString(): string {
     return this.isDisposed ? "Tensor (freed)" : `Tensor ${describeTensor(this.handle)} on ${this.device}`;
   }
@@ -156,20 +169,21 @@ export class Tensor extends TensorMethods {
 
 bindTensorClass(Tensor);
 
-type Nested = number | boolean | readonly Nested[];
+/** A number, or arrays of them in as many levels as the tensor has dimensions. */
+export type NestedNumbers = number | boolean | readonly NestedNumbers[];
 
 /**
  * A tensor from numbers (nested arrays) or from a typed array, whose bytes are copied.
- * @param options.shape for a typed array; default one dimension
+ * @param options `shape` for a typed array, default one dimension; `dtype` is float32 by default, or the array's own
  * @throws ShapeError when nested arrays are ragged or the shape does not fit the count
  */
 export function tensor(
-  values: Nested | TypedArray,
+  values: NestedNumbers | TypedArray,
   { shape, dtype, device }: TensorOptions & { shape?: readonly number[] } = {},
 ): Tensor {
   const typed = ArrayBuffer.isView(values);
-  const array = typed ? (values as TypedArray) : flatten(values as Nested);
-  const sizes = shape ?? (typed ? [array.length] : shapeOf(values as Nested));
+  const array = typed ? (values as TypedArray) : flatten(values as NestedNumbers);
+  const sizes = shape ?? (typed ? [array.length] : shapeOf(values as NestedNumbers));
   const count = sizes.reduce((product, size) => product * size, 1);
   if (count !== array.length) {
     throw new ShapeError(
@@ -184,13 +198,14 @@ export function tensor(
   return converted;
 }
 
-function shapeOf(values: Nested): number[] {
+function shapeOf(values: NestedNumbers): number[] {
   const sizes: number[] = [];
-  for (let level: Nested = values; Array.isArray(level); level = level[0] as Nested) sizes.push(level.length);
+  for (let level: NestedNumbers = values; Array.isArray(level); level = level[0] as NestedNumbers)
+    sizes.push(level.length);
   return sizes;
 }
 
-function flatten(values: Nested): Float64Array {
+function flatten(values: NestedNumbers): Float64Array {
   if (!Array.isArray(values)) return Float64Array.of(Number(values));
   return Float64Array.from(values.flat(Number.POSITIVE_INFINITY) as number[], Number);
 }

@@ -100,7 +100,7 @@ export function buildSample(record: LlavaRecord, options: SampleOptions): { samp
 
 /**
  * Samples of records, in order.
- * @param options.file where the records come from, for the faults; their `index` counts in `records`
+ * @param options `file` is where the records come from, for the faults; their `index` counts in `records`
  * @returns the samples, a fault for every record without one, and the ids of samples that lost their end
  * @throws DataError when more than `maxBad` records are faulty
  */

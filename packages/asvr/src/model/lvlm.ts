@@ -78,7 +78,7 @@ export class VisionLanguageModel extends nn.Module {
   /**
    * Both negative log-likelihoods of a batch, undivided: the caller divides by the counts of the whole step, so that
    * splitting it into micro-batches or ranks changes nothing (Eq. 3 is their sum). Text-only rows add no vision loss.
-   * @param options.supervised false leaves L_vision out (Table 8: a stage without it)
+   * @param options `supervised: false` leaves L_vision out (Table 8: a stage without it)
    * @throws ConfigError with alignment "next" where a document begins with its picture
    */
   losses(batch: BatchTensors, visual: VisualBatch | null, { supervised = true } = {}): Losses {

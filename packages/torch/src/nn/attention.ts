@@ -1,6 +1,7 @@
 import * as F from "../operators.generated.js";
 import type { Tensor } from "../tensor.js";
 
+/** How `attend` masks and scales. */
 export interface AttendOptions {
   /** Additive (float) or allowed (bool), broadcastable to (batch, heads, queries, keys). */
   mask?: Tensor;
@@ -13,7 +14,8 @@ export interface AttendOptions {
 /**
  * Scaled dot-product attention, fused by libtorch where it has a kernel.
  * @param query (batch, heads, queries, headDim)
- * @param key, value (batch, kvHeads, keys, headDim); where kvHeads < heads, each serves heads/kvHeads consecutive ones
+ * @param key (batch, kvHeads, keys, headDim); where kvHeads < heads, each serves heads/kvHeads consecutive ones
+ * @param value (batch, kvHeads, keys, headDim)
  * @returns (batch, heads, queries, headDim)
  */
 export function attend(

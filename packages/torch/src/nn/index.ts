@@ -1,3 +1,3 @@
 export * from "./attention.js";
 export * from "./layers.js";
-export { buffer, creating, Module, parameter, type StateEntry } from "./module.js";
+export { buffer, type CreationOptions, creating, Module, parameter, type StateEntry } from "./module.js";

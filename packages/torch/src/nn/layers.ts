@@ -32,9 +32,11 @@ export function batchedProduct(left: Tensor, right: Tensor): Tensor {
   return left.to(matmulDtype).bmm(right.to(matmulDtype)).to(left.dtype);
 }
 
-/** y = x Wᵀ + b. (…, inFeatures) -> (…, outFeatures) */
+/** y = x Wᵀ + b, initialised as PyTorch's. */
 export class Linear extends Module {
+  /** (outFeatures, inFeatures) */
   readonly weight: Tensor;
+  /** (outFeatures) */
   readonly bias: Tensor | null;
 
   constructor(inFeatures: number, outFeatures: number, { bias = true }: { bias?: boolean } = {}) {
@@ -43,6 +45,7 @@ export class Linear extends Module {
     this.bias = bias ? parameter([outFeatures], uniformFanIn(inFeatures)) : null;
   }
 
+  /** (…, inFeatures) -> (…, outFeatures) */
   forward(x: Tensor): Tensor {
     return linear(x, this.weight, this.bias);
   }
@@ -51,10 +54,11 @@ export class Linear extends Module {
 /**
  * Several linear maps of one input as one matrix product. In a checkpoint they stay apart, under their own names:
  * `new FusedLinear(dim, { q_proj: 64, k_proj: 16, v_proj: 16 })` is `q_proj.weight`, `k_proj.weight`, `v_proj.weight`.
- * (…, inFeatures) -> one tensor (…, size) a name, in order.
  */
 export class FusedLinear extends Module {
+  /** (sum of sizes, inFeatures) */
   readonly weight: Tensor;
+  /** (sum of sizes) */
   readonly bias: Tensor | null;
   readonly #sizes: Readonly<Record<string, number>>;
 
@@ -71,6 +75,7 @@ export class FusedLinear extends Module {
     return linear(x, this.weight, this.bias);
   }
 
+  /** (…, inFeatures) -> one tensor (…, size) a name, in order: views of one result */
   forward(x: Tensor): Tensor[] {
     return this.forwardWhole(x).splitWithSizes(Object.values(this.#sizes), -1);
   }
@@ -88,8 +93,9 @@ export class FusedLinear extends Module {
   }
 }
 
-/** A table of vectors, initialised N(0, standardDeviation). int64 (…) -> (…, dim) */
+/** A table of vectors, initialised N(0, standardDeviation²). */
 export class Embedding extends Module {
+  /** (count, dim) */
   readonly weight: Tensor;
 
   constructor(count: number, dim: number, { standardDeviation = 1 } = {}) {
@@ -97,14 +103,17 @@ export class Embedding extends Module {
     this.weight = parameter([count, dim], (tensor) => void tensor.normal_(0, standardDeviation));
   }
 
+  /** int64 (…), each in [0, count) -> (…, dim) */
   forward(ids: Tensor): Tensor {
     return F.embedding(this.weight, ids);
   }
 }
 
-/** Over the last dimension. (…, dim) -> (…, dim) */
+/** (x − mean) / sqrt(variance + epsilon) · weight + bias over the last dimension. */
 export class LayerNorm extends Module {
+  /** (dim) */
   readonly weight: Tensor;
+  /** (dim) */
   readonly bias: Tensor;
 
   constructor(
@@ -116,13 +125,15 @@ export class LayerNorm extends Module {
     this.bias = parameter([dim], (tensor) => void tensor.zero_());
   }
 
+  /** (…, dim) -> (…, dim) */
   forward(x: Tensor): Tensor {
     return F.layerNorm(x, [this.dim], this.weight, this.bias, this.epsilon);
   }
 }
 
-/** x / sqrt(mean(x²) + epsilon) · weight over the last dimension. (…, dim) -> (…, dim) */
+/** x / sqrt(mean(x²) + epsilon) · weight over the last dimension. */
 export class RMSNorm extends Module {
+  /** (dim) */
   readonly weight: Tensor;
 
   constructor(
@@ -133,14 +144,17 @@ export class RMSNorm extends Module {
     this.weight = parameter([dim], (tensor) => void tensor.fill_(1));
   }
 
+  /** (…, dim) -> (…, dim) */
   forward(x: Tensor): Tensor {
     return F.rmsNorm(x, [this.dim], this.weight, this.epsilon);
   }
 }
 
-/** Channels in groups. (batch, channels, …) -> same */
+/** As LayerNorm, over the channels of a group and all places; weight and bias belong to a channel. */
 export class GroupNorm extends Module {
+  /** (channels) */
   readonly weight: Tensor;
+  /** (channels) */
   readonly bias: Tensor;
 
   constructor(
@@ -153,14 +167,17 @@ export class GroupNorm extends Module {
     this.bias = parameter([channels], (tensor) => void tensor.zero_());
   }
 
+  /** (batch, channels, …) -> same; the groups must divide the channels */
   forward(x: Tensor): Tensor {
     return F.groupNorm(x, this.groups, this.weight, this.bias, this.epsilon);
   }
 }
 
-/** (batch, inChannels, height, width) -> (batch, outChannels, height', width') */
+/** A convolution with a square kernel; stride 1 and padding 0 by default. */
 export class Conv2d extends Module {
+  /** (outChannels, inChannels, kernel, kernel) */
   readonly weight: Tensor;
+  /** (outChannels) */
   readonly bias: Tensor | null;
 
   constructor(
@@ -175,6 +192,7 @@ export class Conv2d extends Module {
     this.bias = (options.bias ?? true) ? parameter([outChannels], uniformFanIn(fanIn)) : null;
   }
 
+  /** (batch, inChannels, height, width) -> (batch, outChannels, height', width') */
   forward(x: Tensor): Tensor {
     return F.conv2d(x, this.weight, this.bias, this.options.stride ?? 1, this.options.padding ?? 0);
   }

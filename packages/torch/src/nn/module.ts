@@ -8,6 +8,7 @@ import type { Device, Tensor } from "../tensor.js";
 /** One tensor of a checkpoint: its name there, the parameter or buffer it lives in, and which part of it, if not all. */
 export interface StateEntry {
   readonly name: string;
+  /** The parameter or buffer. */
   readonly tensor: Tensor;
   /** The part of `tensor` (or of its gradient) that this entry is; several entries may share one fused tensor. */
   readonly part?: (whole: Tensor) => Tensor;
@@ -15,17 +16,24 @@ export interface StateEntry {
 
 const buffers = new WeakSet<Tensor>();
 
-let creation: { device: Device; dtype: DType; initialise: boolean } = {
+/** How modules make their parameters. */
+export interface CreationOptions {
+  /** Default: ASVR_DEVICE, or the CPU. */
+  device: Device;
+  /** Default: float32. */
+  dtype: DType;
+  /** false leaves them without values, for weights that a checkpoint overwrites at once. */
+  initialise: boolean;
+}
+
+let creation: CreationOptions = {
   device: defaultDevice(),
   dtype: "float32",
   initialise: true,
 };
 
-/**
- * Modules made in `body` have their parameters on `device` (the default one is ASVR_DEVICE, or the CPU), of `dtype`, and, with `initialise: false`, without values
- * (for weights that a checkpoint overwrites at once).
- */
-export function creating<T>(options: Partial<typeof creation>, body: () => T): T {
+/** Modules made in `body` make their parameters as the options say; what is left out stays as it was outside. */
+export function creating<T>(options: Partial<CreationOptions>, body: () => T): T {
   const before = creation;
   creation = { ...creation, ...options };
   try {
@@ -77,10 +85,12 @@ export abstract class Module {
     }
   }
 
+  /** The trainable tensors, each once. */
   parameters(): Tensor[] {
     return Array.from(this.namedParameters(), ([, tensor]) => tensor);
   }
 
+  /** Elements of all trainable tensors. */
   parameterCount(): number {
     return this.parameters().reduce((sum, tensor) => sum + tensor.elementCount, 0);
   }
@@ -111,7 +121,7 @@ export abstract class Module {
   /**
    * Copies weights into this module, converting dtype and device.
    * @param weights by checkpoint name; with `prefix`, only names that begin with it, which is cut off
-   * @param options.allowUnused weights that this module has no place for are not an error
+   * @param options `allowUnused: true` passes over weights that this module has no place for
    * @throws CheckpointError that lists every missing, unexpected and misshapen weight
    */
   load(weights: ReadonlyMap<string, Tensor>, { prefix = "", allowUnused = false } = {}): this {
@@ -155,6 +165,7 @@ export abstract class Module {
     for (const { tensor } of this.stateEntries()) tensor.dispose();
   }
 
+  /** `using network = …` frees it at the end of the block. */
   [Symbol.dispose](): void {
     this.dispose();
   }

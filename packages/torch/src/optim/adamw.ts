@@ -3,8 +3,10 @@ import * as F from "../operators.generated.js";
 import { keep, noGrad, tidy } from "../scope.js";
 import type { Tensor } from "../tensor.js";
 
+/** Parameters under the names that the state has in a checkpoint: `network.namedParameters()`. */
 export type NamedParameters = Iterable<readonly [name: string, parameter: Tensor]>;
 
+/** Parameters with settings of their own. */
 export interface ParameterGroup {
   readonly parameters: NamedParameters;
   /** Default: the optimizer's. */
@@ -13,6 +15,7 @@ export interface ParameterGroup {
   readonly learningRateScale?: number;
 }
 
+/** What all groups of an optimizer share. */
 export interface AdamWOptions {
   /** Decay of the running means of the gradient and of its square. Default [0.9, 0.999]. */
   readonly betas?: readonly [number, number];
@@ -158,6 +161,7 @@ export class AdamW {
     for (const slot of this.#slots()) freeState(slot);
   }
 
+  /** `using optimizer = …` frees the state at the end of the block. */
   [Symbol.dispose](): void {
     this.dispose();
   }

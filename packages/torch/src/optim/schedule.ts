@@ -1,3 +1,4 @@
+/** A run of `totalSteps` steps, with the warm-up in steps or as a share of them. */
 export type CosineOptions = {
   /** The highest learning rate. */
   readonly learningRate: number;

@@ -3,7 +3,7 @@ import { CheckpointError } from "../errors.js";
 import { duplicateKey } from "./duplicate-key.js";
 
 /** Where one tensor lies: `begin` and `end` count bytes from the start of the file's data, after the header. */
-export interface Entry {
+export interface SafetensorsEntry {
   readonly dtype: DType;
   readonly shape: readonly number[];
   readonly begin: number;
@@ -11,7 +11,7 @@ export interface Entry {
 }
 
 export interface Header {
-  readonly entries: ReadonlyMap<string, Entry>;
+  readonly entries: ReadonlyMap<string, SafetensorsEntry>;
   readonly metadata: Readonly<Record<string, string>>;
 }
 
@@ -23,13 +23,13 @@ export const METADATA_KEY = "__metadata__";
  * The length of the header, from the file's first eight bytes.
  * @throws CheckpointError when the file can't hold such a header
  */
-export function headerLength(first: Buffer, fileBytes: number, file: string): number {
+export function headerLength(first: Uint8Array, fileBytes: number, file: string): number {
   if (first.length < 8) {
     throw new CheckpointError(
       `${file}: ${first.length} bytes are too few for a safetensors file: 8 give its header's length`,
     );
   }
-  const length = first.readBigUInt64LE(0);
+  const length = new DataView(first.buffer, first.byteOffset).getBigUint64(0, true);
   if (length > MAX_HEADER_BYTES) {
     throw new CheckpointError(
       `${file}: a header of ${length} bytes is announced, ${MAX_HEADER_BYTES} are allowed. This is no safetensors file.`,
@@ -57,7 +57,7 @@ export function parseHeader(bytes: Uint8Array, dataBytes: number, file: string):
   if (!isObject(metadata) || Object.values(metadata).some((value) => typeof value !== "string")) {
     fail(`${METADATA_KEY} is not a map from text to text`);
   }
-  const entries = new Map<string, Entry>();
+  const entries = new Map<string, SafetensorsEntry>();
   for (const [name, value] of Object.entries(described)) {
     entries.set(
       name,
@@ -85,7 +85,7 @@ function parseObject(bytes: Uint8Array, fail: Fail): Record<string, unknown> {
   return parsed as Record<string, unknown>;
 }
 
-function entryOf(value: unknown, fail: Fail): Entry {
+function entryOf(value: unknown, fail: Fail): SafetensorsEntry {
   if (!isObject(value)) return fail("its description is not an object");
   const { dtype: dtypeName, shape, data_offsets: offsets } = value;
   const dtype = typeof dtypeName === "string" ? dtypeOfSafetensors(dtypeName) : undefined;
@@ -106,7 +106,7 @@ function entryOf(value: unknown, fail: Fail): Entry {
 }
 
 /** Every byte of the data belongs to exactly one tensor: no hole, no overlap, nothing appended. */
-function requireGapless(entries: ReadonlyMap<string, Entry>, dataBytes: number, fail: Fail): void {
+function requireGapless(entries: ReadonlyMap<string, SafetensorsEntry>, dataBytes: number, fail: Fail): void {
   let end = 0;
   const inOrder = [...entries].sort(([, a], [, b]) => a.begin - b.begin || a.end - b.end);
   for (const [name, entry] of inOrder) {

@@ -4,11 +4,23 @@ import { CheckpointError } from "../errors.js";
 import * as F from "../operators.generated.js";
 import { noGrad, tidy } from "../scope.js";
 import type { Tensor } from "../tensor.js";
-import { type Entry, type Header, headerLength, parseHeader } from "./header.js";
+import { headerLength, parseHeader, type SafetensorsEntry } from "./header.js";
 
+/** What a safetensors file holds. The tensors belong to whoever read them. */
 export interface Safetensors {
+  /** By name, in the order of the header. */
   readonly tensors: Map<string, Tensor>;
+  /** The file's own notes: the `__metadata__` of the format. */
   readonly metadata: Readonly<Record<string, string>>;
+}
+
+/** What a safetensors file says of its tensors. */
+export interface SafetensorsHeader {
+  readonly entries: ReadonlyMap<string, SafetensorsEntry>;
+  readonly metadata: Readonly<Record<string, string>>;
+  /** Where the data begins, in bytes from the start of the file. */
+  readonly dataStart: number;
+  readonly fileBytes: number;
 }
 
 /**
@@ -31,7 +43,7 @@ export function readSafetensors(path: string): Safetensors {
 }
 
 /** What a file says of its tensors, checked as `readSafetensors` does, without reading one. @throws CheckpointError */
-export function readSafetensorsHeader(path: string): Header & { dataStart: number; fileBytes: number } {
+export function readSafetensorsHeader(path: string): SafetensorsHeader {
   let descriptor: number | undefined;
   try {
     descriptor = openSync(path, "r");
@@ -57,7 +69,7 @@ function readBytes(descriptor: number, position: number, count: number): Buffer 
   return bytes.subarray(0, read);
 }
 
-function tensorAt(file: Tensor, dataStart: number, { dtype, shape, begin, end }: Entry): Tensor {
+function tensorAt(file: Tensor, dataStart: number, { dtype, shape, begin, end }: SafetensorsEntry): Tensor {
   if (begin === end) return F.empty(shape, dtype);
   const bytes = file.narrow(0, dataStart + begin, end - begin);
   // A mapping begins on a page, so the offset alone decides.

@@ -2,6 +2,7 @@ import type { TypedArray } from "../dtype.js";
 import { tidy } from "../scope.js";
 import type { Tensor } from "../tensor.js";
 
+/** How far two values may be apart: atol + rtol · |expected|. */
 export interface Tolerance {
   readonly rtol: number;
   readonly atol: number;

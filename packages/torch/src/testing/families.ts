@@ -38,4 +38,5 @@ export const families = [
   "n_smollm2",
 ] as const;
 
+/** A family of goldens: the prefix of its files. */
 export type Family = (typeof families)[number];
