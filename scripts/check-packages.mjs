@@ -81,11 +81,10 @@ async function pack() {
 
 /** What must be in an archive is, and nothing else: no test, no build, nothing compiled from a file that is gone. */
 function checkArchive({ name, version, manifest, paths, unpackedSize }, needed) {
-  const named = [
-    ...Object.values(manifest.bin),
-    ...Object.values(manifest.exports).flatMap((value) => Object.values(value)),
-  ];
-  const entries = named.filter((path) => path.length > 1).map((path) => path.replace("./", ""));
+  const exported = Object.values(manifest.exports).flatMap((one) =>
+    typeof one === "string" ? one : Object.values(one),
+  );
+  const entries = [...Object.values(manifest.bin), ...exported].map((path) => path.replace("./", ""));
   const all = ["package.json", "README.md", "LICENSE", "dist/index.js", "dist/index.d.ts", ...entries, ...needed];
   const missing = all.filter((path) => !paths.includes(path));
   assert(missing.length === 0, `${name} lacks ${missing.join(", ")}`);
