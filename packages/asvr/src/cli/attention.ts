@@ -64,7 +64,7 @@ Example:
           );
           const options = { imageTokens, device: context.device };
           const capacity = prompt.inputIds.length + imageTokens;
-          const packed = packSamples([prompt], { capacity, imageTokens, sharePrefix: false });
+          const packed = packSamples([prompt], { capacity, imageTokens, compact: false });
           const [ids] = generate(model, packed, features, {
             eosId: tokenizer.eosId,
             maxNewTokens: 16,

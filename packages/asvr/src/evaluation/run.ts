@@ -59,7 +59,7 @@ function answer(
   { model, visual, imageTokens, maxNewTokens, tokenizer, device }: EvaluateOptions,
 ): Map<string, number[]> {
   const prompts = asked.map(({ prompt }) => prompt);
-  const whole = { capacity: Number.MAX_SAFE_INTEGER, imageTokens, sharePrefix: true };
+  const whole = { capacity: Number.MAX_SAFE_INTEGER, imageTokens, compact: true };
   // A row a picture: as long as the longest of them.
   const longest = Math.max(
     ...[...groupBy(prompts, pictureOf).values()].map((group) => planRows(group, whole)[0]!.length),

@@ -26,7 +26,7 @@ export interface PreparedRow {
 }
 
 /** Builds the model of a recipe on the parts that the rows share. The same seed gives equal parts the same start. */
-export async function prepareRow({ folder, settings, device }: PartContext, recipe: Recipe): Promise<PreparedRow> {
+export async function prepareRow({ folder, settings }: PartContext, recipe: Recipe): Promise<PreparedRow> {
   const tokenizer = TextTokenizer.fromFile(layout.textTokenizer(folder));
   const parts = loadFrozenParts(folder, recipe);
   const imageTokens = parts.encoder.positions;
@@ -55,7 +55,6 @@ export async function prepareRow({ folder, settings, device }: PartContext, reci
       visionWeight: recipe.supervision.weight,
       imageTokens,
       seed: recipe.seed,
-      device,
     });
   };
   const dispose = () => {
