@@ -106,9 +106,9 @@ export class LlamaAttention extends nn.Module {
     const { layer, readout, cache, observe } = context;
     const { query, key: newKey, value: newValue } = this.#project(hiddenStates, context);
     const { key, value } = cache ? cache.extend(layer, newKey, newValue) : { key: newKey, value: newValue };
-    const tokens = hiddenStates.size(1);
-    const mask = readout ? readoutMask(readout, key.size(2), tokens, context.mask) : context.mask;
-    const causal = mask === undefined && tokens > 1;
+    const [tokens, keys] = [hiddenStates.size(1), key.size(2)];
+    const causal = context.mask === undefined && !readout && tokens > 1 && keys === tokens;
+    const mask = causal ? undefined : maskOf(context, tokens, keys, key.device);
     if (observe) observe(layer, attentionWeights(query, key, mask, causal));
     return this.oProj.forward(nn.mergeHeads(nn.attend(query, key, value, { mask, causal })));
   }
@@ -135,14 +135,21 @@ export class LlamaAttention extends nn.Module {
   }
 }
 
-/** What the columns of a readout see: bool (batch, 1, count, keys). `tokens` of the keys are new, the rest cached. */
-function readoutMask(columns: Tensor, keys: number, tokens: number, mask: Tensor | undefined): Tensor {
+/**
+ * What the queries see, bool (batch, 1, queries, keys): those of the readout's columns, or of all new tokens. `tokens`
+ * of the keys are new, the others cached. Without a mask a token sees what is not later.
+ */
+function maskOf({ readout, mask }: LlamaContext, tokens: number, keys: number, device: string): Tensor | undefined {
   if (mask) {
-    const [batch, count] = columns.shape as [number, number];
-    return mask.gather(2, columns.view([batch, 1, count, 1]).expand([-1, -1, -1, keys]));
+    if (!readout) return mask;
+    const [batch, count] = readout.shape as [number, number];
+    return mask.gather(2, readout.view([batch, 1, count, 1]).expand([-1, -1, -1, keys]));
   }
-  const places = F.arange(0, keys, 1, "int64", columns.device);
-  return places.le(columns.add(keys - tokens).unsqueeze(-1)).unsqueeze(1);
+  if (tokens === 1) return undefined; // the newest token sees all
+  const columns = readout ?? F.arange(0, tokens, 1, "int64", device).unsqueeze(0);
+  return F.arange(0, keys, 1, "int64", device)
+    .le(columns.add(keys - tokens).unsqueeze(-1))
+    .unsqueeze(1);
 }
 
 /** The weights that the fused kernel doesn't show: softmax(q kᵀ / sqrt(headDim)), (batch, heads, queries, keys). */
