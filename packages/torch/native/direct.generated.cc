@@ -114,6 +114,7 @@
 #include <ATen/ops/rsqrt_ops.h>
 #include <ATen/ops/scaled_dot_product_attention_ops.h>
 #include <ATen/ops/scatter_add_ops.h>
+#include <ATen/ops/scatter_ops.h>
 #include <ATen/ops/select_ops.h>
 #include <ATen/ops/sigmoid_ops.h>
 #include <ATen/ops/silu_ops.h>
@@ -200,10 +201,13 @@ static const Direct operators[] = {
     {"aten::normal_", "", guarded<direct<&at::_ops::normal_::call>>},
     {"aten::uniform_", "", guarded<direct<&at::_ops::uniform_::call>>},
     {"aten::clamp_", "", guarded<direct<&at::_ops::clamp_::call>>},
+    {"aten::exp_", "", guarded<direct<&at::_ops::exp_::call>>},
+    {"aten::addmm_", "", guarded<direct<&at::_ops::addmm_::call>>},
     {"aten::index_add_", "", guarded<direct<&at::_ops::index_add_::call>>},
     {"aten::index_copy_", "", guarded<direct<&at::_ops::index_copy_::call>>},
     {"aten::index_put_", "", guarded<direct<&at::_ops::index_put_::call>>},
     {"aten::scatter_add_", "", guarded<direct<&at::_ops::scatter_add_::call>>},
+    {"aten::scatter_", "value_reduce", guarded<direct<&at::_ops::scatter__value_reduce::call>>},
     {"aten::matmul", "", guarded<direct<&at::_ops::matmul::call>>},
     {"aten::mm", "", guarded<direct<&at::_ops::mm::call>>},
     {"aten::bmm", "", guarded<direct<&at::_ops::bmm::call>>},

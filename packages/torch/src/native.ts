@@ -41,6 +41,8 @@ export interface Native {
     retainGraph: boolean,
     createGraph: boolean,
   ): (number | null)[];
+  withGradients(value: number, inputs: readonly number[], gradients: readonly number[]): number;
+  gradEnabled(): boolean;
   gradientOf(tensor: number): number | null;
   setGradient(tensor: number, gradient: number | null): void;
   requiresGrad(tensor: number): boolean;

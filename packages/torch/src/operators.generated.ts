@@ -56,10 +56,13 @@ const FILL__SCALAR_ = new Operator("aten::fill_", "Scalar");
 const NORMAL_ = new Operator("aten::normal_", "");
 const UNIFORM_ = new Operator("aten::uniform_", "");
 const CLAMP_ = new Operator("aten::clamp_", "");
+const EXP_ = new Operator("aten::exp_", "");
+const ADDMM_ = new Operator("aten::addmm_", "");
 const INDEX_ADD_ = new Operator("aten::index_add_", "");
 const INDEX_COPY_ = new Operator("aten::index_copy_", "");
 const INDEX_PUT_ = new Operator("aten::index_put_", "");
 const SCATTER_ADD_ = new Operator("aten::scatter_add_", "");
+const SCATTER__VALUE_REDUCE_ = new Operator("aten::scatter_", "value_reduce");
 const MATMUL = new Operator("aten::matmul", "");
 const MM = new Operator("aten::mm", "");
 const BMM = new Operator("aten::bmm", "");
@@ -401,6 +404,16 @@ export abstract class TensorMethods {
   clamp_(min?: number | boolean | null, max?: number | boolean | null): this { (min === undefined && max === undefined ? CLAMP_.run(this.handle) : CLAMP_.run(this.handle, min, max)); return this; }
 
   /**
+   * `aten::exp_(Tensor(a!) self) -> Tensor(a!)`
+   */
+  exp_(): this { EXP_.run(this.handle); return this; }
+
+  /**
+   * `aten::addmm_(Tensor(a!) self, Tensor mat1, Tensor mat2, *, Scalar beta=1, Scalar alpha=1) -> Tensor(a!)`
+   */
+  addmm_(mat1: Tensor, mat2: Tensor, beta?: number | boolean, alpha?: number | boolean): this { (beta === undefined && alpha === undefined ? ADDMM_.run(this.handle, mat1.handle, mat2.handle) : ADDMM_.run(this.handle, mat1.handle, mat2.handle, beta, alpha)); return this; }
+
+  /**
    * `aten::index_add_(Tensor(a!) self, int dim, Tensor index, Tensor source, *, Scalar alpha=1) -> Tensor(a!)`
    */
   indexAdd_(dim: number, index: Tensor, source: Tensor, alpha?: number | boolean): this { (alpha === undefined ? INDEX_ADD_.run(this.handle, dim, index.handle, source.handle) : INDEX_ADD_.run(this.handle, dim, index.handle, source.handle, alpha)); return this; }
@@ -419,6 +432,11 @@ export abstract class TensorMethods {
    * `aten::scatter_add_(Tensor(a!) self, int dim, Tensor index, Tensor src) -> Tensor(a!)`
    */
   scatterAdd_(dim: number, index: Tensor, src: Tensor): this { SCATTER_ADD_.run(this.handle, dim, index.handle, src.handle); return this; }
+
+  /**
+   * `aten::scatter_.value_reduce(Tensor(a!) self, int dim, Tensor index, Scalar value, *, str reduce) -> Tensor(a!)`
+   */
+  scatter_(dim: number, index: Tensor, value: number | boolean, reduce: string): this { SCATTER__VALUE_REDUCE_.run(this.handle, dim, index.handle, value, reduce); return this; }
 
   /**
    * `aten::matmul(Tensor self, Tensor other) -> Tensor`
