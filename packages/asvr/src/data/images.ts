@@ -4,9 +4,7 @@ import { open } from "node:fs/promises";
 import { extname } from "node:path";
 import sharp from "sharp";
 import { DataError } from "../errors.js";
-import { type Fault, type FaultKind, faultError, requireWithinBudget } from "./faults.js";
-import { resolveImage } from "./paths.js";
-import type { LlavaRecord } from "./records.js";
+import { type FaultKind, faultError } from "./faults.js";
 
 /** A picture in memory: `data` is (height, width, 3), red, green, blue, 0 to 255. */
 export interface RgbImage {
@@ -49,16 +47,21 @@ export async function decodeImage(file: string, options: DecodeOptions = {}): Pr
   const bytes = await readBounded(file, maxBytes, refuse);
   const format = sniff(bytes);
   if (format === undefined) {
-    throw refuse("not-an-image", `its content is none of ${Object.keys(formats).join(", ")}.`);
+    const what =
+      bytes.length === 0 ? "it is an empty file" : `its content is none of ${Object.keys(formats).join(", ")}`;
+    throw refuse("not-an-image", `${what}.`);
   }
   const ending = extname(file).toLowerCase();
   if (misnamed === "refuse" && knownEndings.has(ending) && !(formats[format] as readonly string[]).includes(ending)) {
-    throw refuse("misnamed-image", `its content is ${format}. Rename it, or set misnamed: "accept".`);
+    throw refuse("misnamed-image", `its content is ${format}. Rename it (or set misnamed: "accept").`);
   }
   try {
     const { width, height, pages, space } = await sharp(bytes, { limitInputPixels: false }).metadata();
     if (width * height > maxPixels) {
-      throw refuse("too-many-pixels", `${width} x ${height} is over ${maxPixels}. Shrink it or raise maxPixels.`);
+      throw refuse(
+        "too-many-pixels",
+        `${width} x ${height} pixels are over ${maxPixels}. Shrink it (or raise maxPixels).`,
+      );
     }
     if ((pages ?? 1) > 1 || isAnimatedPng(bytes)) {
       throw refuse("animated-image", "it has several frames or pages. Keep one of them.");
@@ -83,37 +86,6 @@ export async function contentHash(file: string): Promise<string> {
   const hash = createHash("sha256");
   for await (const chunk of createReadStream(file)) hash.update(chunk);
   return hash.digest("hex");
-}
-
-/**
- * Decodes every picture that records name, once each, to find those that would stop a run.
- * @param file where the records come from, for the faults; `index` counts in `records`
- * @throws DataError when more than `maxBad` pictures are faulty
- */
-export async function checkImages(
-  records: readonly LlavaRecord[],
-  {
-    file,
-    imagesFolder,
-    maxBad = 0,
-    ...options
-  }: { file: string; imagesFolder: string; maxBad?: number } & DecodeOptions,
-): Promise<{ images: number; faults: Fault[] }> {
-  const faults: Fault[] = [];
-  const seen = new Set<string>();
-  for (const [index, { image }] of records.entries()) {
-    if (image === undefined || seen.has(image)) continue;
-    seen.add(image);
-    try {
-      await decodeImage(resolveImage(imagesFolder, image), options);
-    } catch (error) {
-      const fault = error instanceof DataError ? error.faults[0] : undefined;
-      if (fault === undefined) throw error;
-      faults.push({ ...fault, file, index, field: "image", message: `${image}: ${fault.message}` });
-    }
-  }
-  requireWithinBudget(faults, seen.size, maxBad, `pictures of ${file}`);
-  return { images: seen.size, faults };
 }
 
 async function readBounded(
