@@ -1,5 +1,6 @@
 import type { Command } from "commander";
 import { attentionCommand } from "./attention.js";
+import { dataCommand } from "./data.js";
 import { doctorCommand } from "./doctor.js";
 import { evalCommand } from "./eval.js";
 import { microCommand } from "./micro.js";
@@ -15,6 +16,7 @@ export function allCommands(): Command[] {
     evalCommand(),
     reportCommand(),
     attentionCommand(),
+    dataCommand(),
     microCommand(),
     doctorCommand(),
   ];

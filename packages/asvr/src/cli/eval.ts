@@ -1,13 +1,18 @@
+import { existsSync } from "node:fs";
 import { readFile } from "node:fs/promises";
-import { join } from "node:path";
+import { join, parse, resolve } from "node:path";
 import { setThreads } from "@asvr/torch";
 import { Command } from "commander";
+import { countKinds } from "../data/faults.js";
+import { ConfigError } from "../errors.js";
 import { mean } from "../evaluation/statistics.js";
 import type { Prediction } from "../report/run-folder.js";
+import { evaluateOwnData, type OwnScores } from "../reproduce/own-evaluation.js";
 import { answerTestSets } from "../reproduce/parts/answer.js";
-import { loadTrainedRow, readRecipe, studyOf } from "../reproduce/trained-row.js";
+import { readRecipe, studyOf } from "../reproduce/start.js";
+import { loadTrainedRow } from "../reproduce/trained-row.js";
 import { commandContext } from "./context.js";
-import { printJson } from "./options.js";
+import { positive, printJson, wholeNumber } from "./options.js";
 import { progressDisplay } from "./progress.js";
 
 interface SplitScores {
@@ -18,28 +23,86 @@ interface SplitScores {
   questions: number;
 }
 
+interface Options {
+  data?: string;
+  images?: string;
+  name?: string;
+  maxBad: number;
+  maxNewTokens: number;
+  json: boolean;
+}
+
 export function evalCommand(): Command {
   return new Command("eval")
-    .description("answer the test sets with a trained row's newest checkpoint, and score them by exact match")
-    .argument("<run>", "run folder of a row, as runs/demo/asvr-s0")
+    .description("ask a trained run questions, and score its answers by exact match")
+    .argument("<run>", "run folder, as runs/demo/asvr-s0")
+    .option("--data <file>", "LLaVA-format questions with answers (default: the micro world's test sets)")
+    .option("--images <folder>", "where their pictures are")
+    .option("--name <name>", "folder for answers and scores, inside evaluation/ of the run (default: the file's name)")
+    .option("--max-bad <count>", "faulty records that may be left out", wholeNumber, 0)
+    .option("--max-new-tokens <count>", "longest answer to a question of --data", positive, 64)
     .option("--json", "print the scores as one JSON object", false)
-    .addHelpText("after", "\nExample:\n  asvr eval runs/demo/asvr-s0")
-    .action(async (run: string, { json }: { json: boolean }) => {
+    .addHelpText(
+      "after",
+      `
+Examples:
+  asvr eval runs/demo/asvr-s0
+  asvr eval runs/mine --data test.json --images pictures`,
+    )
+    .action(async (run: string, options: Options) => {
       await readRecipe(run); // refuses what is no run
+      requireFiles(options);
       const display = progressDisplay();
       display.start(run);
+      let own: OwnScores | undefined;
       try {
         const context = await commandContext(await studyOf(run), run, display);
         using row = await loadTrainedRow(context, run);
         setThreads(row.recipe.threads);
-        await answerTestSets(context, row.recipe, row, run);
+        const { data, images = null, name = parse(data ?? "").name, maxBad, maxNewTokens } = options;
+        if (data) own = await evaluateOwnData(context, row, run, { data, images, name, maxBad, maxNewTokens });
+        else await answerTestSets(context, row.recipe, row, run);
       } finally {
         display.close();
       }
+      if (own) return options.json ? printJson(own) : void process.stdout.write(describeOwn(own));
       const splits = { "test-seen": await scoresOf(run, "test-seen"), "test-novel": await scoresOf(run, "test-novel") };
-      if (json) printJson({ run, ...splits });
+      if (options.json) printJson({ run, ...splits });
       else for (const [split, scores] of Object.entries(splits)) process.stdout.write(describe(split, scores));
     });
+}
+
+/** @throws ConfigError */
+function requireFiles({ data, images, name }: Options): void {
+  if (data === undefined && (images ?? name) !== undefined)
+    throw new ConfigError("--images and --name belong to --data");
+  for (const [option, path] of Object.entries({ "--data": data, "--images": images })) {
+    if (path !== undefined && !existsSync(path)) throw new ConfigError(`${option} ${resolve(path)} does not exist`);
+  }
+  if (name !== undefined && !/^[\w.-]+$/.test(name)) {
+    throw new ConfigError(`--name ${JSON.stringify(name)}: use letters, digits, dots, dashes and underscores`);
+  }
+}
+
+function describeOwn(scores: OwnScores): string {
+  const { data, questions, pictures, exactMatch, interval, mostFrequent, byType, bad, faults, seenPictures } = scores;
+  const [low, high] = interval;
+  const line = (label: string, score: number, note = "") =>
+    `  ${label.padEnd(24)}${score.toFixed(1).padStart(6)}${note}\n`;
+  return [
+    `${data}: ${questions} questions about ${pictures} pictures\n`,
+    line(
+      "exact match",
+      exactMatch,
+      `   95% interval ${low.toFixed(1)} to ${high.toFixed(1)} (bootstrap over pictures)`,
+    ),
+    ...Object.entries(byType).map(([type, { exactMatch }]) => line(`  ${type}`, exactMatch)),
+    line("most frequent answer", mostFrequent.exactMatch, `   (${JSON.stringify(mostFrequent.answer)})`),
+    ...(bad > 0 ? [`  left out: ${bad} records (${countKinds(faults)}); scores.json lists them\n`] : []),
+    ...(seenPictures > 0
+      ? [`  not held out: ${seenPictures} of the pictures are among those that it was tuned on\n`]
+      : []),
+  ].join("");
 }
 
 async function scoresOf(run: string, split: string): Promise<SplitScores> {

@@ -29,7 +29,7 @@ const BYTE_ORDER_MARK = [0xef, 0xbb, 0xbf];
 export async function* arrayElements(file: string): AsyncGenerator<Element> {
   const element = new Collector();
   let phase: "before" | "inside" | "after" = "before";
-  let depth = 0; // of the element
+  const open = new Brackets(); // of the element
   let inString = false;
   let escaped = false;
   for await (const chunk of createReadStream(file) as AsyncIterable<Buffer>) {
@@ -53,15 +53,16 @@ export async function* arrayElements(file: string): AsyncGenerator<Element> {
         else if (byte === BACKSLASH) escaped = true;
         else if (byte === QUOTE) inString = false;
       } else if (byte === QUOTE) inString = true;
-      else if (byte === OPEN_OBJECT || byte === OPEN_ARRAY) depth++;
-      else if (byte === COMMA && depth === 0) {
+      else if (byte === OPEN_OBJECT || byte === OPEN_ARRAY) open.add(byte);
+      else if (byte === COMMA && open.areNone) {
         yield element.take(chunk.subarray(start, at));
         start = at + 1;
-      } else if (byte === CLOSE_ARRAY && depth === 0) {
+      } else if (byte === CLOSE_ARRAY && open.areNone) {
         const last = element.take(chunk.subarray(start, at));
         if (last.index > 0 || !isEmpty(last)) yield last;
         phase = "after";
-      } else if (byte === CLOSE_OBJECT || byte === CLOSE_ARRAY) depth = Math.max(0, depth - 1);
+      } else if (byte === CLOSE_OBJECT) open.close(OPEN_OBJECT);
+      else if (byte === CLOSE_ARRAY) open.close(OPEN_ARRAY);
     }
     if (phase === "inside") element.add(chunk.subarray(start));
   }
@@ -87,6 +88,30 @@ export async function* lineElements(file: string): AsyncGenerator<Element> {
   }
   const last = line.take(Buffer.alloc(0));
   if (!isEmpty(last)) yield last;
+}
+
+/** Of a record, not of the format: a deeper one is damaged. */
+const DEEPEST = 10_000;
+
+/**
+ * The brackets that are open. One of another kind that was forgotten closes with the one around it, so that a bracket
+ * that is missing in a record spoils that record alone.
+ */
+class Brackets {
+  readonly #open: number[] = [];
+
+  get areNone(): boolean {
+    return this.#open.length === 0;
+  }
+
+  add(bracket: number): void {
+    if (this.#open.length < DEEPEST) this.#open.push(bracket);
+  }
+
+  close(bracket: number): void {
+    const place = this.#open.lastIndexOf(bracket);
+    if (place >= 0) this.#open.length = place;
+  }
 }
 
 /** Gathers an element that spans several chunks, and counts. */

@@ -1,5 +1,3 @@
-import { createHash } from "node:crypto";
-import { createReadStream } from "node:fs";
 import { open } from "node:fs/promises";
 import { extname } from "node:path";
 import sharp from "sharp";
@@ -42,9 +40,39 @@ const knownEndings: ReadonlySet<string> = new Set(Object.values(formats).flat())
  * corrupt-image
  */
 export async function decodeImage(file: string, options: DecodeOptions = {}): Promise<RgbImage> {
-  const { maxPixels = 50_000_000, maxBytes = 256 * 2 ** 20, misnamed = "refuse", orientation = "apply" } = options;
-  const refuse = (kind: FaultKind, message: string) => faultError({ file, index: -1, field: "", kind, message });
-  const bytes = await readBounded(file, maxBytes, refuse);
+  return decodeBytes(await readImageFile(file, options), file, options);
+}
+
+/** The bytes of a picture's file, and no more than may be. @throws DataError missing-image or too-many-bytes */
+export async function readImageFile(
+  file: string,
+  { maxBytes = 256 * 2 ** 20 }: Pick<DecodeOptions, "maxBytes"> = {},
+): Promise<Buffer> {
+  const refuse = refusal(file);
+  const handle = await open(file).catch(() => {
+    throw refuse("missing-image", "it cannot be opened. Check the path and its permissions.");
+  });
+  try {
+    const stat = await handle.stat();
+    if (!stat.isFile()) throw refuse("missing-image", "it is not a file.");
+    if (stat.size > maxBytes) throw refuse("too-many-bytes", `${stat.size} bytes are over ${maxBytes}.`);
+    return await handle.readFile();
+  } finally {
+    await handle.close();
+  }
+}
+
+function refusal(file: string): (kind: FaultKind, message: string) => DataError {
+  return (kind, message) => faultError({ file, index: -1, field: "", kind, message });
+}
+
+/**
+ * `decodeImage` of bytes that were read before.
+ * @param file their name: its ending is held against the content, and faults name it
+ */
+export async function decodeBytes(bytes: Buffer, file: string, options: DecodeOptions = {}): Promise<RgbImage> {
+  const { maxPixels = 50_000_000, misnamed = "refuse", orientation = "apply" } = options;
+  const refuse = refusal(file);
   const format = sniff(bytes);
   if (format === undefined) {
     const what =
@@ -78,31 +106,6 @@ export async function decodeImage(file: string, options: DecodeOptions = {}): Pr
   } catch (error) {
     if (error instanceof DataError) throw error;
     throw refuse("corrupt-image", `it cannot be decoded: ${(error as Error).message}. Fetch it again.`);
-  }
-}
-
-/** SHA-256 of a file's bytes, in hexadecimal: what the code cache knows a picture by. */
-export async function contentHash(file: string): Promise<string> {
-  const hash = createHash("sha256");
-  for await (const chunk of createReadStream(file)) hash.update(chunk);
-  return hash.digest("hex");
-}
-
-async function readBounded(
-  file: string,
-  maxBytes: number,
-  refuse: (kind: FaultKind, message: string) => DataError,
-): Promise<Buffer> {
-  const handle = await open(file).catch(() => {
-    throw refuse("missing-image", "it cannot be opened. Check the path and its permissions.");
-  });
-  try {
-    const stat = await handle.stat();
-    if (!stat.isFile()) throw refuse("missing-image", "it is not a file.");
-    if (stat.size > maxBytes) throw refuse("too-many-bytes", `${stat.size} bytes are over ${maxBytes}.`);
-    return await handle.readFile();
-  } finally {
-    await handle.close();
   }
 }
 

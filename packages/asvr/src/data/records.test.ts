@@ -110,12 +110,16 @@ describe("faults", () => {
 
   test("bad JSON and bad UTF-8 spoil their own record only", async () => {
     const line = JSON.stringify(textOnly);
-    const parts = [`[${line}, {"id": nothing}, {"id": "`, Uint8Array.of(0xff), `"}]`].map((part) => Buffer.from(part));
-    const { records, faults } = await loadRecords(write("mixed.json", Buffer.concat(parts)), { maxBad: 2 });
+    const parts = [`[${line}, {"id": nothing}, {"a": [}, {"b": ]}, {"id": "`, Uint8Array.of(0xff), `"}]`].map((part) =>
+      Buffer.from(part),
+    );
+    const { records, faults } = await loadRecords(write("mixed.json", Buffer.concat(parts)), { maxBad: 4 });
     expect(records).toHaveLength(1);
     expect(faults.map(({ index, kind }) => [index, kind])).toEqual([
       [1, "invalid-json"],
-      [2, "invalid-utf8"],
+      [2, "invalid-json"], // a bracket that was not closed
+      [3, "invalid-json"], // one that was not opened
+      [4, "invalid-utf8"],
     ]);
     const lines = await loadRecords(write("mixed.jsonl", `\n{\n${line}`), { maxBad: 1 });
     expect(lines.faults).toMatchObject([{ index: 1, kind: "invalid-json" }]);

@@ -2,6 +2,8 @@ import type { buildTokenizer } from "./tokenizer.js";
 
 type WordTokenizer = ReturnType<typeof buildTokenizer>;
 
+/** New words that get a token of their own; the rest is said byte by byte. */
+export const MOST_NEW_WORDS = 4096;
 /** A longer one is a number, an address or noise: its bytes do. */
 const LONGEST_WORD = 32;
 

@@ -51,8 +51,6 @@ const paperBaseline = defineRecipe({
       learningRate: 2e-5,
     },
   },
-  data: { captions: null, tuning: null, images: null, maxLength: 2048, fit: "pad" },
-  startFrom: null,
   seed: 0,
   threads: 1,
 });
