@@ -105,7 +105,8 @@ export async function decodeBytes(bytes: Buffer, file: string, options: DecodeOp
     return { width: info.width, height: info.height, data: threeChannels(data, info.channels) };
   } catch (error) {
     if (error instanceof DataError) throw error;
-    throw refuse("corrupt-image", `it cannot be decoded: ${(error as Error).message}. Fetch it again.`);
+    const reason = (error as Error).message.trim().replaceAll(/\s+/g, " ");
+    throw refuse("corrupt-image", `it cannot be decoded: ${reason}. Fetch it again.`);
   }
 }
 

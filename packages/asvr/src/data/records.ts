@@ -177,7 +177,7 @@ function checkTurns(turns: Turns): RecordFault[] {
 function checkOrder(turns: Turns): RecordFault[] {
   const wrong = turns.findIndex(({ from }, turn) => from !== (turn % 2 === 0 ? "human" : "gpt"));
   if (wrong >= 0) {
-    const message = `it is from ${turns[wrong]!.from}, out of order; turns must go human, gpt, human, gpt, …`;
+    const message = `it is from ${turns[wrong]!.from}, out of order; turns must go human, gpt, human, gpt and so on.`;
     return [fault("turn-order", `conversations[${wrong}].from`, message)];
   }
   if (turns.length % 2 === 0) return [];
