@@ -10,7 +10,7 @@ export { Sampler, type SamplerOptions } from "./data/loader.js";
 export { type PackedBatch, type PackingOptions, packSamples } from "./data/packing.js";
 export { loadPictures } from "./data/picture-set.js";
 export { type Preprocessing, preprocess, siglipPreprocessing } from "./data/preprocess.js";
-export { type LlavaRecord, type LoadRecordsOptions, loadRecords } from "./data/records.js";
+export { type LlavaRecord, loadRecords, type RecordOptions, type Records } from "./data/records.js";
 export { buildSamples, type ImageRef, type ImageTokenCount, type Sample, type SampleOptions } from "./data/samples.js";
 export { VisualCache } from "./data/visual-cache.js";
 export * from "./errors.js";

@@ -1,6 +1,8 @@
 // Registration, and the small readers and makers of N-API values.
 #include "addon.h"
 
+#include <ATen/ops/scalar_tensor.h>
+
 #ifdef __GLIBC__
 #include <malloc.h>
 #endif
@@ -14,6 +16,14 @@ void check(napi_status status, const char* expected) {
 }
 
 }  // namespace
+
+const at::Tensor& Environment::number(double value) {
+  constexpr size_t MOST_KEPT = 256;
+  if (numbers_.size() >= MOST_KEPT) numbers_.clear();
+  at::Tensor& kept = numbers_[value];
+  if (!kept.defined()) kept = at::scalar_tensor(value, at::kFloat);
+  return kept;
+}
 
 Environment& environment(napi_env env) {
   void* data = nullptr;
@@ -117,10 +127,10 @@ napi_value nothing(napi_env env) {
   return result;
 }
 
-napi_value handle(napi_env env, at::Tensor tensor) {
+napi_value handle(napi_env env, Environment& tensors, at::Tensor tensor) {
   if (!tensor.defined()) return nothing(env);
   napi_value result;
-  napi_create_int32(env, static_cast<int32_t>(environment(env).hold(std::move(tensor))), &result);
+  napi_create_int32(env, static_cast<int32_t>(tensors.hold(std::move(tensor))), &result);
   return result;
 }
 

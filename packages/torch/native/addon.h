@@ -6,8 +6,10 @@
 #define NAPI_VERSION 8
 #include <node_api.h>
 
+#include <memory>
 #include <optional>
 #include <string>
+#include <unordered_map>
 #include <vector>
 
 #include <ATen/core/dispatch/Dispatcher.h>
@@ -42,7 +44,10 @@ struct Argument {
   std::optional<c10::IValue> fallback = std::nullopt;  // what stands for an argument that is not given
 };
 
+class Environment;
+
 struct Operator {
+  Environment* environment;
   c10::OperatorHandle handle;
   std::vector<Argument> arguments;
   std::vector<bool> returnIsArgument;  // an in-place or out= result: JavaScript already holds its handle
@@ -52,8 +57,13 @@ struct Operator {
 // own table and its own operator cache, so nothing is shared between two of them.
 class Environment {
  public:
-  std::vector<Operator> operators;
-  std::vector<c10::IValue> stack;  // of the call that is running, kept for its memory
+  std::vector<std::unique_ptr<Operator>> operators;  // each is the data of a JavaScript function, so it stays in place
+  std::vector<c10::IValue> stack;                    // of the call that is running, kept for its memory
+  const double* lists = nullptr;                     // where JavaScript writes the lists of a call
+  napi_ref listsArray = nullptr;
+
+  // A number as a float32 tensor of no dimensions, kept for the next call with it.
+  const at::Tensor& number(double value);
 
   int64_t hold(at::Tensor tensor) {
     if (!free_.empty()) {
@@ -85,6 +95,7 @@ class Environment {
  private:
   std::vector<at::Tensor> slots_;
   std::vector<int64_t> free_;
+  std::unordered_map<double, at::Tensor> numbers_;
 };
 
 Environment& environment(napi_env env);
@@ -112,7 +123,8 @@ napi_value number(napi_env env, double value);
 napi_value boolean(napi_env env, bool value);
 napi_value text(napi_env env, const std::string& value);
 napi_value nothing(napi_env env);
-napi_value handle(napi_env env, at::Tensor tensor);  // null for an undefined tensor
+napi_value handle(napi_env env, Environment& tensors, at::Tensor tensor);  // null for an undefined tensor
+inline napi_value handle(napi_env env, at::Tensor tensor) { return handle(env, environment(env), std::move(tensor)); }
 napi_value array(napi_env env, const std::vector<napi_value>& values);
 void set(napi_env env, napi_value object, const char* name, napi_value value);
 

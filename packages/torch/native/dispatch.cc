@@ -1,11 +1,10 @@
-// The one generic call: any operator of libtorch's dispatcher, its JavaScript arguments read by the schema's types.
+// Finds operators of libtorch's dispatcher and makes a JavaScript function of each; and the generic call, whose
+// arguments are read by the schema's types.
 #include <ATen/core/jit_type.h>
 #include <c10/core/MemoryFormat.h>
 #include <c10/core/ScalarType.h>
 
-#include <cmath>
-
-#include "addon.h"
+#include "direct.h"
 
 namespace asvr {
 
@@ -70,69 +69,47 @@ Argument describe(const c10::Argument& argument) {
   }
 }
 
-c10::Scalar readScalar(napi_env env, napi_value value) {
-  if (typeOf(env, value) == napi_boolean) return c10::Scalar(readBool(env, value));
-  const double read = readNumber(env, value);
-  // A whole number is an integer scalar, as a literal would be in Python: it does not turn an integer tensor to float.
-  if (std::abs(read) < 9.0e15 && read == std::trunc(read)) return c10::Scalar(static_cast<int64_t>(read));
-  return c10::Scalar(read);
-}
-
-c10::IValue readArgument(napi_env env, const Argument& argument, napi_value value) {
-  if (isNothing(env, value)) {
+// An argument that was given, as the value on the stack of a boxed call.
+c10::IValue box(Arguments& given, size_t i) {
+  const Argument& argument = given.op().arguments[i];
+  if (const at::Tensor* tensor = argument.kind == Kind::Tensor ? given.tensor(i) : nullptr) return *tensor;
+  if (given.isUndefined(i) && argument.fallback.has_value()) return *argument.fallback;
+  if (given.isNothing(i)) {
     if (argument.optional) return c10::IValue();
     if (argument.kind == Kind::Tensor) return c10::IValue(at::Tensor());
-    throw std::invalid_argument("a required argument is missing");
+    missing();
   }
-  Environment& tensors = environment(env);
   switch (argument.kind) {
     case Kind::Tensor:
-      return tensors.at(readInt(env, value));
+      return Read<const at::Tensor&>::from(given, i);
     case Kind::TensorList:
-      return c10::IValue(readTensors(env, value));
-    case Kind::OptionalTensorList: {
-      c10::List<std::optional<at::Tensor>> list;
-      const uint32_t length = arrayLength(env, value);
-      for (uint32_t i = 0; i < length; i++) {
-        napi_value element = arrayElement(env, value, i);
-        if (isNothing(env, element)) {
-          list.push_back(std::nullopt);
-        } else {
-          list.push_back(tensors.at(readInt(env, element)));
-        }
-      }
-      return list;
-    }
+      return c10::IValue(at::TensorList(Read<at::TensorList>::from(given, i)).vec());
+    case Kind::OptionalTensorList:
+      return Read<const c10::List<std::optional<at::Tensor>>&>::from(given, i);
     case Kind::Scalar:
-      return readScalar(env, value);
+      return Read<at::Scalar>::from(given, i);
     case Kind::Int:
     case Kind::ScalarType:
     case Kind::Layout:
     case Kind::MemoryFormat:
-      return readInt(env, value);
+      return Read<int64_t>::from(given, i);
     case Kind::Float:
-      return readNumber(env, value);
+      return Read<double>::from(given, i);
     case Kind::Bool:
-      return readBool(env, value);
+      return Read<bool>::from(given, i);
     case Kind::String:
-      return readString(env, value);
+      return given.string(i);
     case Kind::Device:
-      return c10::Device(readString(env, value));
+      return c10::Device(given.string(i));
     case Kind::IntList: {
-      if (typeOf(env, value) == napi_number && argument.fixedSize > 0) {
-        return std::vector<int64_t>(argument.fixedSize, readInt(env, value));
-      }
-      return readInts(env, value);
+      const Ints ints = intsOf(given.list(i));
+      return c10::IValue(std::vector<int64_t>(ints.begin(), ints.end()));
     }
-    case Kind::FloatList: {
-      std::vector<double> list(arrayLength(env, value));
-      for (uint32_t i = 0; i < list.size(); i++) list[i] = readNumber(env, arrayElement(env, value, i));
-      return list;
-    }
+    case Kind::FloatList:
+      return c10::IValue(given.list(i).vec());
     case Kind::BoolList: {
       c10::List<bool> list;
-      const uint32_t length = arrayLength(env, value);
-      for (uint32_t i = 0; i < length; i++) list.push_back(readBool(env, arrayElement(env, value, i)));
+      for (const double element : given.list(i)) list.push_back(element != 0);
       return list;
     }
     case Kind::Generator:
@@ -158,16 +135,53 @@ napi_value makeResult(napi_env env, const c10::IValue& value) {
   throw std::invalid_argument("a result of type " + value.tagKind() + " can't be given to JavaScript");
 }
 
-// findOperator(name, overload) -> null, or { id, schema, arguments: [[name, type, hasDefault, fixedSize]],
+// Clears the stack of a call at its end, also when it throws: it would keep tensors alive.
+struct StackInUse {
+  std::vector<c10::IValue>& stack;
+  ~StackInUse() { stack.clear(); }
+};
+
+// The JavaScript function of an operator without a typed one: (...arguments) -> null | result | [results]; a result
+// that is one of the arguments is left out (null).
+napi_value callBoxed(napi_env env, napi_callback_info info) {
+  Arguments given(env, info);
+  const Operator& op = given.op();
+  std::vector<c10::IValue>& stack = op.environment->stack;
+  const StackInUse inUse{stack};
+  for (size_t i = 0; i < op.arguments.size(); i++) {
+    try {
+      stack.push_back(box(given, i));
+    } catch (const std::invalid_argument& error) {
+      throw std::invalid_argument("argument '" + op.handle.schema().arguments()[i].name() + "': " + error.what());
+    }
+  }
+  op.handle.callBoxed(&stack);
+
+  if (stack.empty()) return nothing(env);
+  if (stack.size() == 1) return op.returnIsArgument[0] ? nothing(env) : makeResult(env, stack[0]);
+  std::vector<napi_value> results;
+  for (size_t i = 0; i < stack.size(); i++) {
+    results.push_back(op.returnIsArgument[i] ? nothing(env) : makeResult(env, stack[i]));
+  }
+  return array(env, results);
+}
+
+// findOperator(name, overload) -> null, or { schema, call, arguments: [[name, type, hasDefault, fixedSize]],
 // returns: [type], aliases: [argument or -1] }
 napi_value findOperator(napi_env env, napi_callback_info info) {
   const std::vector<napi_value> given = arguments(env, info, 2);
   const std::string name = readString(env, given[0]);
-  const auto found = c10::Dispatcher::singleton().findSchema({name, readString(env, given[1])});
+  const std::string overload = readString(env, given[1]);
+  const auto found = c10::Dispatcher::singleton().findSchema({name, overload});
   if (!found.has_value()) return nothing(env);
 
   const c10::FunctionSchema& schema = found->schema();
-  Operator op{*found, {}, {}};
+  if (schema.arguments().size() > MOST_ARGUMENTS) {
+    throw std::invalid_argument(name + " takes more arguments than can be given from JavaScript");
+  }
+  Environment& state = environment(env);
+  state.operators.push_back(std::make_unique<Operator>(Operator{&state, *found, {}, {}}));
+  Operator& op = *state.operators.back();
   std::vector<napi_value> described;
   for (const c10::Argument& argument : schema.arguments()) {
     op.arguments.push_back(describe(argument));
@@ -192,69 +206,35 @@ napi_value findOperator(napi_env env, napi_callback_info info) {
     aliases.push_back(number(env, static_cast<double>(alias)));
     returns.push_back(text(env, result.real_type()->str()));
   }
-  Environment& state = environment(env);
-  state.operators.push_back(std::move(op));
 
+  const Direct* typed = findDirect(name, overload);
+  napi_value function;
+  napi_create_function(env, name.c_str(), NAPI_AUTO_LENGTH, typed ? typed->callback : guarded<callBoxed>, &op,
+                       &function);
   napi_value result;
   napi_create_object(env, &result);
-  set(env, result, "id", number(env, static_cast<double>(state.operators.size() - 1)));
   set(env, result, "schema", text(env, c10::toString(schema)));
+  set(env, result, "call", function);
   set(env, result, "arguments", array(env, described));
   set(env, result, "returns", array(env, returns));
   set(env, result, "aliases", array(env, aliases));
   return result;
 }
 
-// Clears the stack of a call at its end, also when it throws: it would keep tensors alive.
-struct StackInUse {
-  std::vector<c10::IValue>& stack;
-  ~StackInUse() { stack.clear(); }
-};
-
-void pushArgument(napi_env env, Environment& state, const Operator& op, size_t index, napi_value given) {
-  const Argument& argument = op.arguments[index];
-  int32_t id = 0;
-  // The common case first: most arguments are tensors, and what is a number here can only be a handle.
-  if (argument.kind == Kind::Tensor && given != nullptr && readHandle(env, given, &id)) {
-    state.stack.emplace_back(state.at(id));
-  } else if (argument.fallback.has_value() && (given == nullptr || typeOf(env, given) == napi_undefined)) {
-    state.stack.push_back(*argument.fallback);
-  } else {
-    state.stack.push_back(readArgument(env, argument, given == nullptr ? nothing(env) : given));
+// shareLists(Float64Array): where JavaScript writes the lists of a call from now on
+napi_value shareLists(napi_env env, napi_callback_info info) {
+  const std::vector<napi_value> given = arguments(env, info, 1);
+  Environment& state = environment(env);
+  napi_typedarray_type type;
+  void* data = nullptr;
+  if (napi_get_typedarray_info(env, given[0], &type, nullptr, &data, nullptr, nullptr) != napi_ok ||
+      type != napi_float64_array) {
+    throw std::invalid_argument("expected a Float64Array");
   }
-}
-
-// call(id, ...arguments) -> null | result | [results]; a result that is one of the arguments is left out (null).
-napi_value call(napi_env env, napi_callback_info info) {
-  constexpr size_t atMost = 32;
-  napi_value given[atMost];
-  size_t count = atMost;
-  Environment& state = callbackData(env, info, &count, given);
-  int32_t id = -1;
-  readHandle(env, given[0], &id);
-  const Operator& op = state.operators.at(id);
-
-  std::vector<c10::IValue>& stack = state.stack;
-  const StackInUse inUse{stack};
-  for (size_t i = 0; i < op.arguments.size(); i++) {
-    try {
-      pushArgument(env, state, op, i, i + 1 < count ? given[i + 1] : nullptr);
-    } catch (const std::invalid_argument& error) {
-      throw std::invalid_argument("argument '" + op.handle.schema().arguments()[i].name() + "': " + error.what());
-    }
-  }
-  op.handle.callBoxed(&stack);
-
-  if (stack.empty()) return nothing(env);
-  if (stack.size() == 1) {
-    if (op.returnIsArgument[0]) return nothing(env);
-    return stack[0].isTensor() ? handle(env, std::move(stack[0]).toTensor()) : makeResult(env, stack[0]);
-  }
-  std::vector<napi_value> results;
-  for (size_t i = 0; i < stack.size(); i++) {
-    results.push_back(op.returnIsArgument[i] ? nothing(env) : makeResult(env, stack[i]));
-  }
-  return array(env, results);
+  if (state.listsArray != nullptr) napi_delete_reference(env, state.listsArray);
+  napi_create_reference(env, given[0], 1, &state.listsArray);
+  state.lists = static_cast<const double*>(data);
+  return nothing(env);
 }
 
 // listOperators() -> every "name.overload"
@@ -270,7 +250,7 @@ napi_value listOperators(napi_env env, napi_callback_info) {
 
 void registerDispatch(napi_env env, napi_value exports) {
   define<findOperator>(env, exports, "findOperator");
-  define<call>(env, exports, "call");
+  define<shareLists>(env, exports, "shareLists");
   define<listOperators>(env, exports, "listOperators");
 }
 

@@ -1,7 +1,7 @@
 // Where the set-up keeps what it makes: not in the package's own folder, which may be read-only, which `npm ci` deletes,
 // and whose files a package manager may share between projects.
 import { createHash } from "node:crypto";
-import { accessSync, constants, mkdirSync, readdirSync, readFileSync } from "node:fs";
+import { accessSync, constants, existsSync, mkdirSync, readdirSync, readFileSync, statSync } from "node:fs";
 import { homedir } from "node:os";
 import { dirname, join, resolve } from "node:path";
 import { fileURLToPath } from "node:url";
@@ -22,6 +22,20 @@ export function cacheFolder() {
  */
 export function currentFile() {
   return join(cacheFolder(), "current", `${hashOf([packageRoot, ...sources()])}.json`);
+}
+
+/** What was built last for this copy of the package, also where the sources have changed since. */
+export function latestBuild() {
+  const folder = join(cacheFolder(), "current");
+  const notes = existsSync(folder) ? readdirSync(folder).filter((name) => name.endsWith(".json")) : [];
+  const builds = notes
+    .map((name) => ({
+      at: statSync(join(folder, name)).mtimeMs,
+      ...JSON.parse(readFileSync(join(folder, name), "utf8")),
+    }))
+    .filter((build) => build.package === packageRoot && existsSync(build.addon));
+  if (builds.length === 0) throw new SetupError("nothing has been built here yet: run the set-up");
+  return builds.sort((a, b) => b.at - a.at)[0];
 }
 
 /** The name of something that depends on `parts` and on the addon's sources. */

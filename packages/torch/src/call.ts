@@ -1,6 +1,7 @@
 import { type DType, dtypeCode } from "./dtype.js";
 import { TorchError } from "./errors.js";
 import { Operator } from "./invoke.js";
+import { firstList, firstTensors, nextList, nextTensors } from "./lists.js";
 import { Tensor } from "./tensor.js";
 
 const operators = new Map<string, Operator>();
@@ -25,7 +26,23 @@ export function call(name: string, ...args: unknown[]): unknown {
       `${name} takes ${described.length} arguments, got ${args.length}: ${operator.description.schema}`,
     );
   }
-  const result = operator.run(...args.map((value, index) => lower(name, described[index]![1], value)));
+  let isFirst = true;
+  const lowered = args.map((value, index) => {
+    const [argument, type, , fixedSize] = described[index]!;
+    if (!type.includes("[]")) return lower(name, type, value);
+    const write = isFirst ? { list: firstList, tensors: firstTensors } : { list: nextList, tensors: nextTensors };
+    isFirst = false;
+    if (value == null) return value;
+    if (!Array.isArray(value) && !(typeof value === "number" && fixedSize > 0)) {
+      throw new TorchError(
+        `${name}: argument '${argument}': expected an array (${type}), got ${JSON.stringify(value)}`,
+      );
+    }
+    if (!type.startsWith("Tensor")) return write.list(value, fixedSize);
+    for (const element of value as unknown[]) lower(name, "Tensor", element); // refuses numbers
+    return write.tensors(value as (Tensor | null)[]);
+  });
+  const result = operator.run(...lowered);
   if (returns.length === 0) return undefined;
   if (returns.length === 1) return lift(returns[0]!, aliases[0]!, result, args);
   return (result as unknown[]).map((value, index) => lift(returns[index]!, aliases[index]!, value, args));
@@ -33,9 +50,6 @@ export function call(name: string, ...args: unknown[]): unknown {
 
 function lower(name: string, type: string, value: unknown): unknown {
   if (value instanceof Tensor) return value.handle;
-  if (Array.isArray(value) && type.startsWith("Tensor")) {
-    return value.map((element) => lower(name, "Tensor", element));
-  }
   if (type.startsWith("Tensor") && typeof value === "number") {
     throw new TorchError(`${name}: a tensor is expected, got the number ${value}: tensor(${value}) makes one`);
   }

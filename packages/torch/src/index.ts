@@ -10,5 +10,5 @@ export * as F from "./operators.generated.js";
 export * as optim from "./optim/index.js";
 export * from "./runtime.js";
 export * from "./safetensors/index.js";
-export { keep, noGrad, tidy } from "./scope.js";
-export { type Device, grad, type NestedNumbers, Tensor, type TensorOptions, tensor } from "./tensor.js";
+export { isRecording, keep, noGrad, tidy } from "./scope.js";
+export { type Device, grad, type NestedNumbers, Tensor, type TensorOptions, tensor, withGradients } from "./tensor.js";

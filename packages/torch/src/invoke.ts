@@ -1,10 +1,12 @@
 import { dtypeOf } from "./dtype.js";
 import { TorchError } from "./errors.js";
+import { sharedList } from "./lists.js";
 import { native, type OperatorDescription } from "./native.js";
 
 /** An operator of libtorch's dispatcher, looked up at its first call. */
 export class Operator {
   #description: OperatorDescription | undefined;
+  #call: OperatorDescription["call"] | undefined;
 
   constructor(
     readonly name: string,
@@ -16,11 +18,14 @@ export class Operator {
     return this.#description;
   }
 
-  /** Calls with handles in the tensors' places; returns handles. @throws TorchError */
+  /**
+   * Calls with handles in the tensors' places, and lists' lengths in theirs (lists.ts); returns handles.
+   * @throws TorchError
+   */
   run(...args: unknown[]): unknown {
-    const { id } = this.#description ?? this.description;
+    this.#call ??= this.description.call;
     try {
-      return native.call(id, ...args);
+      return this.#call(...args);
     } catch (error) {
       throw explain(this, args, error);
     }
@@ -47,9 +52,15 @@ export class Operator {
 
 /** The message of a failed call: operator, arguments with shapes and dtypes, then libtorch's own text. */
 function explain(operator: Operator, args: unknown[], cause: unknown): Error {
-  const described = operator.description.arguments
-    .slice(0, args.length)
-    .map(([name, type], index) => `${name}: ${describe(type, args[index])}`);
+  let listStart = 0;
+  const described = operator.description.arguments.slice(0, args.length).map(([name, type], index) => {
+    const value = args[index];
+    if (!type.includes("[]") || typeof value !== "number") return `${name}: ${describe(type, value)}`;
+    const list = sharedList(listStart, value);
+    listStart += value;
+    const elements = type.startsWith("Tensor") ? list.map((handle) => describe("Tensor", handle)) : list;
+    return `${name}: [${elements.join(", ")}]`;
+  });
   const text = cause instanceof Error ? cause.message : String(cause);
   return new TorchError(`${operator.label}(${described.join(", ")}): ${text.trim()}`, { cause });
 }
@@ -57,9 +68,8 @@ function explain(operator: Operator, args: unknown[], cause: unknown): Error {
 function describe(type: string, value: unknown): string {
   if (value === undefined) return "default";
   if (value === null) return "none";
-  if (!type.startsWith("Tensor")) return JSON.stringify(value);
-  if (Array.isArray(value)) return `[${value.map((element) => describe("Tensor", element)).join(", ")}]`;
-  return describeTensor(value as number);
+  if (type === "Tensor" || type === "Tensor?") return describeTensor(value as number);
+  return JSON.stringify(value);
 }
 
 export function describeTensor(handle: number): string {

@@ -7,8 +7,9 @@ import { LoadError } from "./errors.js";
 
 /** What the addon knows of one operator. `arguments`: name, type, has a default, fixed size of an int list. */
 export interface OperatorDescription {
-  readonly id: number;
   readonly schema: string;
+  /** Takes its arguments by position: handles in the places of tensors, lengths in those of lists (lists.ts). */
+  readonly call: (...args: unknown[]) => unknown;
   readonly arguments: readonly (readonly [name: string, type: string, hasDefault: boolean, fixedSize: number])[];
   readonly returns: readonly string[];
   /** For each result the argument that it is, where it is one (in-place, out=), or -1. */
@@ -19,7 +20,7 @@ export interface OperatorDescription {
 export interface Native {
   findOperator(name: string, overload: string): OperatorDescription | null;
   listOperators(): string[];
-  call(operator: number, ...args: unknown[]): unknown;
+  shareLists(lists: Float64Array): void;
   fromArray(array: TypedArray, dtype: number, shape: readonly number[]): number;
   copyToArray(tensor: number, array: TypedArray): void;
   copyFromArray(tensor: number, array: TypedArray): void;
@@ -40,6 +41,8 @@ export interface Native {
     retainGraph: boolean,
     createGraph: boolean,
   ): (number | null)[];
+  withGradients(value: number, inputs: readonly number[], gradients: readonly number[]): number;
+  gradEnabled(): boolean;
   gradientOf(tensor: number): number | null;
   setGradient(tensor: number, gradient: number | null): void;
   requiresGrad(tensor: number): boolean;

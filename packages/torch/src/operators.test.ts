@@ -1,10 +1,74 @@
 import { spawnSync } from "node:child_process";
 import { dirname, join } from "node:path";
 import { fileURLToPath } from "node:url";
-import { expect, test } from "vitest";
+import { afterAll, expect, test } from "vitest";
+import { type DType, F, grad, memory, tensor, tidy } from "./index.js";
+
+const before = memory().tensors;
+afterAll(() => expect(memory().tensors).toBe(before));
 
 test("the generated operators are those of scripts/operators.txt", () => {
   const script = join(dirname(dirname(fileURLToPath(import.meta.url))), "scripts", "generate.mjs");
   const { status, stderr } = spawnSync(process.execPath, [script, "--check"], { encoding: "utf8" });
   expect({ status, stderr }).toEqual({ status: 0, stderr: "" });
+});
+
+const numbers = [2.5, -3, 0, 1 / 3, 1e-40, Number.NaN, Number.POSITIVE_INFINITY];
+const operations = {
+  add: (a: number, b: number) => a + b,
+  sub: (a: number, b: number) => a - b,
+  mul: (a: number, b: number) => a * b,
+  div: (a: number, b: number) => a / b,
+} as const;
+
+test("float32 arithmetic with a number rounds the number once and the result once", () => {
+  tidy(() => {
+    for (const x of [tensor([1.7, -0.3, 1e30]), F.full([], 7, "float32")]) {
+      for (const number of numbers) {
+        for (const [name, operation] of Object.entries(operations)) {
+          const apply = name as keyof typeof operations;
+          const expected = x.toNumbers().map((value) => Math.fround(operation(value, Math.fround(number))));
+          expect(x[apply](number).toNumbers()).toEqual(expected);
+          expect(x.clone()[`${apply}_`](number).toNumbers()).toEqual(expected);
+        }
+      }
+    }
+  });
+});
+
+test("other dtypes keep theirs, or become float32, as in PyTorch", () => {
+  tidy(() => {
+    const dtypeOf = (dtype: DType, number: number) => tensor([3, 4]).to(dtype).mul(number).dtype;
+    expect((["float64", "bfloat16", "int64"] as const).map((dtype) => dtypeOf(dtype, 2))).toEqual([
+      "float64",
+      "bfloat16",
+      "int64",
+    ]);
+    expect(dtypeOf("int64", 0.5)).toBe("float32");
+    expect(tensor([3]).to("float64").mul(0.1).item()).toBe(3 * 0.1);
+    expect(tensor([3]).add(2, 0.5).item()).toBe(4); // alpha
+  });
+});
+
+test("gradients pass through arithmetic with a number, and so do theirs", () => {
+  tidy(() => {
+    const x = tensor([2, 3]).setRequiresGrad(true);
+    const [first] = grad([x.mul(x).mul(0.5).div(2).add(1).sub(4).sum()], [x], { createGraph: true });
+    expect(first!.toNumbers()).toEqual([1, 1.5]);
+    const [second] = grad([first!.sum()], [x]);
+    expect(second!.toNumbers()).toEqual([0.5, 0.5]);
+  });
+});
+
+test("lists longer than the shared memory, several lists in a call, null in a list", () => {
+  tidy(() => {
+    const many = Array.from({ length: 1000 }, (_, i) => F.full([1], i));
+    const joined = F.cat(many);
+    expect(joined.toNumbers()).toEqual(many.map((_, i) => i));
+    expect(joined.splitWithSizes(Array.from({ length: 500 }, () => 2))).toHaveLength(500);
+    expect(F.conv2d(F.ones([1, 1, 5, 5]), F.ones([1, 1, 3, 3]), null, 2, [1, 1], 1).shape).toEqual([1, 1, 3, 3]);
+    const rows = tensor([1, 0]).to("int64");
+    expect(tensor([[1, 2], [3, 4]]).index([null, rows]).toNumbers()).toEqual([2, 1, 4, 3]); // biome-ignore format: a matrix
+    expect(() => F.cat([F.ones([2]), F.ones([2, 2])])).toThrow(/tensors: \[\(2\) float32, \(2, 2\) float32\]/);
+  });
 });

@@ -113,6 +113,11 @@ function isTensor(value: object): value is Tensor {
   return "surrender" in value;
 }
 
+/** Whether operators on tensors that want a gradient are recorded: not inside of `noGrad`. */
+export function isRecording(): boolean {
+  return native.gradEnabled();
+}
+
 /**
  * Runs `body` without recording gradients.
  * @throws TypeError when `body` returns a promise: what it did after its first `await` would be recorded

@@ -230,3 +230,20 @@ export function grad(
     )
     .map((handle) => (handle === null ? null : new Tensor(handle)));
 }
+
+/**
+ * A scalar whose gradients are known: `value` as a result of `inputs`, so that backward passes each of them its gradient
+ * times what comes from above. For formulations that compute loss and gradients in one pass.
+ * @param gradients one for each input, with its shape and dtype, or null for one that needs none. They belong to the
+ * result from here on: backward overwrites them.
+ * @returns a new scalar; without history under `noGrad`, or where no input wants a gradient
+ */
+export function withGradients(value: Tensor, inputs: readonly Tensor[], gradients: readonly (Tensor | null)[]): Tensor {
+  return new Tensor(
+    native.withGradients(
+      value.handle,
+      inputs.map((input) => input.handle),
+      gradients.map((gradient) => gradient?.handle ?? -1),
+    ),
+  );
+}

@@ -25,7 +25,7 @@ export function attentionToPicture(
   return noGrad(() =>
     tidy(() => {
       const capacity = prompt.inputIds.length + imageTokens;
-      const packed = packSamples([prompt], { capacity, imageTokens, sharePrefix: false });
+      const packed = packSamples([prompt], { capacity, imageTokens, compact: false });
       const { start, length } = packed.images[0]!;
       const byLayer: number[][] = [];
       model.hiddenStates(batchTensors(packed, device), features, {

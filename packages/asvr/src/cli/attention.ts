@@ -2,14 +2,15 @@ import { noGrad, setThreads, tensor, tidy } from "@asvr/torch";
 import { attentionToPicture } from "../analysis/attention.js";
 import { decodeImage } from "../data/images.js";
 import { packSamples } from "../data/packing.js";
-import { preprocess } from "../data/preprocess.js";
+import { type Preprocessing, preprocess } from "../data/preprocess.js";
 import { ConfigError, DataError } from "../errors.js";
 import { testQuestion } from "../evaluation/questions.js";
 import { templates } from "../language/conversation.js";
 import { generate } from "../language/generation.js";
-import { microPreprocessing } from "../reproduce/layout.js";
 import { visualInputOf } from "../reproduce/parts/codes.js";
-import { loadTrainedRow, readRecipe, studyOf } from "../reproduce/trained-row.js";
+import { ownPreprocessing } from "../reproduce/parts/own-pictures.js";
+import { readRecipe, studyOf } from "../reproduce/start.js";
+import { loadTrainedRow } from "../reproduce/trained-row.js";
 import { commandContext } from "./context.js";
 import { printJson } from "./options.js";
 import { progressDisplay } from "./progress.js";
@@ -25,8 +26,8 @@ const SHADES = " .:-=+*#%@";
 
 /** Prints a trained row's answer to a question, and where its last token looks. */
 export async function attention(run: string, { image, question, json }: AttentionOptions): Promise<void> {
-  await readRecipe(run); // refuses what is no run
-  const pixels = await readPicture(image);
+  const preprocessing = ownPreprocessing(await readRecipe(run));
+  const pixels = await readPicture(image, preprocessing);
   const neverStopped = new AbortController().signal; // it takes a second: Ctrl-C simply ends it
   const context = await commandContext(await studyOf(run), run, progressDisplay(), neverStopped);
   using row = await loadTrainedRow(context, run);
@@ -43,7 +44,7 @@ export async function attention(run: string, { image, question, json }: Attentio
   const side = Math.sqrt(imageTokens);
   const { answer, map } = noGrad(() =>
     tidy(() => {
-      const { size } = microPreprocessing;
+      const { size } = preprocessing;
       const features = visualInputOf(
         parts,
         recipe,
@@ -51,7 +52,7 @@ export async function attention(run: string, { image, question, json }: Attentio
       );
       const options = { imageTokens, device: context.device };
       const capacity = prompt.inputIds.length + imageTokens;
-      const packed = packSamples([prompt], { capacity, imageTokens, sharePrefix: false });
+      const packed = packSamples([prompt], { capacity, imageTokens, compact: false });
       const [ids] = generate(model, packed, features, {
         eosId: tokenizer.eosId,
         maxNewTokens: 16,
@@ -66,9 +67,9 @@ export async function attention(run: string, { image, question, json }: Attentio
 }
 
 /** @throws ConfigError for a file that is no picture: the call was wrong */
-async function readPicture(file: string): Promise<Float32Array> {
+async function readPicture(file: string, preprocessing: Preprocessing): Promise<Float32Array> {
   try {
-    return await preprocess(await decodeImage(file), microPreprocessing);
+    return await preprocess(await decodeImage(file), preprocessing);
   } catch (error) {
     if (error instanceof DataError) throw new ConfigError(`--image ${error.message}`, { cause: error });
     throw error;

@@ -1,9 +1,11 @@
 import { Command } from "commander";
 import { DEFAULT_MICRO_SIZES } from "../micro/sizes.js";
-import { allRows } from "../recipes/table1.js";
+import { allRows, table1 } from "../recipes/table1.js";
 import type { AttentionOptions } from "./attention.js";
+import type { CheckOptions } from "./data.js";
+import type { EvalOptions } from "./eval.js";
 import type { WorldOptions } from "./micro.js";
-import { collect, positive, wholeNumber } from "./options.js";
+import { collect, DEFAULT_START, positive, wholeNumber } from "./options.js";
 import type { ReproduceOptions } from "./reproduce.js";
 import type { TrainOptions } from "./train.js";
 
@@ -20,6 +22,7 @@ export function allCommands(): Command[] {
     evalCommand(),
     reportCommand(),
     attentionCommand(),
+    dataCommand(),
     microCommand(),
     setupCommand(),
     doctorCommand(),
@@ -62,34 +65,46 @@ Example:
 
 function trainCommand(): Command {
   return new Command("train")
-    .description("train one recipe through its stages and answer the test sets with it")
+    .description("train one recipe through its stages, on the micro world or on your own pictures and questions")
     .argument("<recipe>", "table1/ROW, or micro/ROW")
     .requiredOption("--out <folder>", "run folder")
     .option("--scale <scale>", "micro", "micro")
-    .option(
-      "--from <study>",
-      "folder whose encoder, tokenizers and text model are used; made first where missing",
-      "runs/demo",
-    )
     .option("--seed <seed>", "draws initialisations and the order of the data", wholeNumber, 0)
     .option("--set <path=value>", "override one setting of the recipe; may be repeated", collect, [])
+    .option("--max-bad <count>", "of your own records, faulty ones that may be left out", wholeNumber, 0)
     .option("--json", "print the result as one JSON object", false)
     .addHelpText(
       "after",
       `
-Example:
-  asvr train micro/asvr --seed 3 --set stages.tuning.steps=1600 --out runs/longer`,
+Your own data: data.tuning is a LLaVA-format file of questions with answers, data.images the folder of its pictures;
+data.captions, if given, is a file of captions for pretraining. startFrom is the folder of a study (default: ${DEFAULT_START},
+made first where it is missing), for its encoder, tokenizers and language model; or a run, whose model is tuned further.
+
+Examples:
+  asvr train micro/asvr --seed 3 --set stages.tuning.steps=1600 --out runs/longer
+  asvr train micro/asvr --set data.tuning=train.json --set data.images=pictures --set startFrom=runs/demo --out runs/mine`,
     )
     .action(async (recipe: string, options: TrainOptions) => (await import("./train.js")).train(recipe, options));
 }
 
 function evalCommand(): Command {
   return new Command("eval")
-    .description("answer the test sets with a trained row's newest checkpoint, and score them by exact match")
-    .argument("<run>", "run folder of a row, as runs/demo/asvr-s0")
+    .description("ask a trained run questions, and score its answers by exact match")
+    .argument("<run>", "run folder, as runs/demo/asvr-s0")
+    .option("--data <file>", "LLaVA-format questions with answers (default: the micro world's test sets)")
+    .option("--images <folder>", "where their pictures are")
+    .option("--name <name>", "folder for answers and scores, inside evaluation/ of the run (default: the file's name)")
+    .option("--max-bad <count>", "faulty records that may be left out", wholeNumber, 0)
+    .option("--max-new-tokens <count>", "longest answer to a question of --data", positive, 64)
     .option("--json", "print the scores as one JSON object", false)
-    .addHelpText("after", "\nExample:\n  asvr eval runs/demo/asvr-s0")
-    .action(async (run: string, options: Json) => (await import("./eval.js")).evaluate(run, options));
+    .addHelpText(
+      "after",
+      `
+Examples:
+  asvr eval runs/demo/asvr-s0
+  asvr eval runs/mine --data test.json --images pictures`,
+    )
+    .action(async (run: string, options: EvalOptions) => (await import("./eval.js")).evaluate(run, options));
 }
 
 function reportCommand(): Command {
@@ -115,6 +130,27 @@ Example:
   asvr attention runs/demo/asvr-s0 --image runs/demo/data/images/test-seen/000003.png --question "what at top-left ?"`,
     )
     .action(async (run: string, options: AttentionOptions) => (await import("./attention.js")).attention(run, options));
+}
+
+function dataCommand(): Command {
+  const { maxLength } = table1("llava", "micro").data;
+  const check = new Command("check")
+    .description("look at every record and every picture of LLaVA-format data, without training")
+    .argument("<file>", "a JSON array of records, or one record a line in a file that ends in .jsonl")
+    .option("--images <folder>", "where the pictures are")
+    .option("--max-length <tokens>", "longest record, its picture's tokens counted", positive, maxLength)
+    .option("--max-bad <count>", "faulty records that are no failure", wholeNumber, 0)
+    .option("--json", "print {records, pictures, bad, faults: [{file, index, field, kind, message}]}", false)
+    .addHelpText(
+      "after",
+      `
+Ends with 1 when more than --max-bad records are faulty.
+
+Example:
+  asvr data check train.json --images pictures`,
+    )
+    .action(async (file: string, options: CheckOptions) => (await import("./data.js")).checkData(file, options));
+  return new Command("data").description("a user's own records and pictures").addCommand(check);
 }
 
 function microCommand(): Command {

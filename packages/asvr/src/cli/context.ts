@@ -19,5 +19,6 @@ export async function commandContext(
     device: defaultDevice(),
     signal,
     onProgress: (progress) => display.update(part, progress),
+    onNote: (text) => display.note(text),
   };
 }

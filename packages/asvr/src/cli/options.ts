@@ -2,6 +2,9 @@ import { InvalidArgumentError } from "commander";
 import { ConfigError } from "../errors.js";
 import type { ProgressDisplay } from "./progress.js";
 
+/** Where a run begins that does not say: what `npm run demo` makes. */
+export const DEFAULT_START = "runs/demo";
+
 /** Readers of option values; what they throw is a wrong call (exit status 2). */
 
 export function wholeNumber(text: string): number {

@@ -189,7 +189,16 @@ test("attention takes a picture of any size and format", async () => {
 test("train: a recipe on a study's parts, changed with --set; another recipe is refused in its folder", async () => {
   const before = readFileSync(join(study, "study.json"), "utf8");
   const out = join(root, "trained");
-  const args = ["train", "micro/asvr", "--from", study, "--out", out, "--set", "stages.pretraining.steps=2"];
+  const args = [
+    "train",
+    "micro/asvr",
+    "--set",
+    `startFrom=${study}`,
+    "--out",
+    out,
+    "--set",
+    "stages.pretraining.steps=2",
+  ];
   const trained = await asvr(...args, "--set", "stages.tuning.steps=4", "--json");
   expect(trained.stderr).toContain("done in");
   expect(trained.status).toBe(0);
@@ -200,7 +209,7 @@ test("train: a recipe on a study's parts, changed with --set; another recipe is 
   const other = await asvr(...args, "--set", "stages.tuning.steps=5");
   expect(other.status).toBe(2);
   expect(other.stderr).toContain("stages.tuning.steps is 4 there, 5 now");
-  const row = await asvr("train", "micro/asvr", "--from", study, "--out", join(study, "asvr-s0"));
+  const row = await asvr("train", "micro/asvr", "--set", `startFrom=${study}`, "--out", join(study, "asvr-s0"));
   expect(row.status).toBe(2);
   expect(row.stderr).toContain("is a row of the study");
   expect((await asvr("eval", out, "--json")).status).toBe(0);

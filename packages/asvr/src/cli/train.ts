@@ -7,41 +7,36 @@ import { derive, override, type Recipe } from "../recipes/recipe.js";
 import { recipeNamed, rowNotes, type Scale, type Table1Row } from "../recipes/table1.js";
 import { Lock } from "../reproduce/lock.js";
 import { fasterMatmul } from "../reproduce/matmul.js";
-import { writeJson } from "../reproduce/parts/part.js";
+import { writeTokenizer } from "../reproduce/parts/own-words.js";
 import { runRow } from "../reproduce/parts/row.js";
 import { sharedParts } from "../reproduce/plan.js";
-import { demoSettings } from "../reproduce/settings.js";
+import { demoSettings, type StudySettings } from "../reproduce/settings.js";
+import { readRecipe, type Start, startOf } from "../reproduce/start.js";
 import { readSettings, runStudy } from "../reproduce/study.js";
-import { readRecipe, studyOf } from "../reproduce/trained-row.js";
 import { commandContext } from "./context.js";
-import { interruptSignal, oneOf, printJson } from "./options.js";
+import { DEFAULT_START, interruptSignal, oneOf, printJson } from "./options.js";
 import { progressDisplay } from "./progress.js";
 
 export interface TrainOptions {
   scale: string;
-  from: string;
   out: string;
   seed: number;
   set: string[];
+  maxBad: number;
   json: boolean;
 }
 
-/** Trains one recipe on the shared parts of a study. */
+/** Trains one recipe from a study's parts, or from another run. */
 export async function train(name: string, options: TrainOptions): Promise<void> {
   const scale = oneOf<Scale>("--scale", options.scale, ["micro"]);
   const display = progressDisplay();
   const signal = interruptSignal(display);
-  // A study's folder has its settings; a new one gets the demo's.
-  const settings = existsSync(join(options.from, "settings.json"))
-    ? await readSettings(options.from)
-    : { ...demoSettings, matmul: fasterMatmul(demoSettings.threads) };
-  const recipe = recipeOf(name, scale, settings.threads, options);
-  const study = resolve(options.from);
-  await requireSameRun(options.out, recipe, study);
+  const { recipe, start, settings } = await recipeOf(name, scale, options);
+  await requireSameRun(options.out, recipe);
   let lock: Lock | undefined;
   try {
     await runStudy({
-      folder: options.from,
+      folder: start.study,
       settings,
       only: sharedParts,
       command: `asvr ${process.argv.slice(2).join(" ")}`,
@@ -53,11 +48,11 @@ export async function train(name: string, options: TrainOptions): Promise<void> 
     display.start(options.out);
     await mkdir(options.out, { recursive: true });
     lock = await Lock.hold(join(options.out, "train.lock"), { what: options.out });
-    const context = await commandContext(options.from, options.out, display, signal);
+    const context = await commandContext(start.study, options.out, display, signal);
     setThreads(recipe.threads);
-    await writeJson(join(options.out, "from.json"), { study });
+    await writeTokenizer(options.out, recipe, start);
     const started = performance.now();
-    const detail = await runRow(context, recipe, options.out);
+    const detail = await runRow(context, recipe, options.out, options.maxBad);
     display.done(options.out, (performance.now() - started) / 1000, detail);
   } finally {
     await lock?.release();
@@ -65,14 +60,29 @@ export async function train(name: string, options: TrainOptions): Promise<void> 
   }
   const result = { run: options.out, recipe: recipe.name, seed: recipe.seed };
   if (options.json) printJson(result);
-  else process.stdout.write(`${options.out}: trained and evaluated; asvr eval ${options.out} shows its scores\n`);
+  else process.stdout.write(`${options.out}: trained; ${nextStep(recipe, options.out)}\n`);
 }
 
-function recipeOf(name: string, scale: Scale, threads: number, { seed, set }: TrainOptions): Recipe {
-  const recipe = set.reduce(override, derive(recipeNamed(name, scale), { seed, threads }));
-  if (recipe.scale !== "micro") {
-    throw new ConfigError(`${name} at scale ${recipe.scale} needs data that is not here yet`);
-  }
+function nextStep({ data }: Recipe, out: string): string {
+  if (data.tuning === null) return `asvr eval ${out} shows its scores`;
+  return `asvr eval ${out} --data FILE --images FOLDER asks it what you have held out`;
+}
+
+/** A study's folder has its settings; a new one gets the demo's. */
+async function settingsOf(study: string): Promise<StudySettings> {
+  if (existsSync(join(study, "settings.json"))) return readSettings(study);
+  return { ...demoSettings, matmul: fasterMatmul(demoSettings.threads) };
+}
+
+interface Plan {
+  recipe: Recipe;
+  start: Start;
+  settings: StudySettings;
+}
+
+async function recipeOf(name: string, scale: Scale, { seed, set }: TrainOptions): Promise<Plan> {
+  const asked = set.reduce(override, derive(recipeNamed(name, scale), { seed }));
+  if (asked.scale !== "micro") throw new ConfigError(`${name} at scale ${asked.scale} needs data that is not here yet`);
   const row = name.split("/")[1] as Table1Row;
   if (rowNotes(row).role === "equal-time") {
     throw new ConfigError(
@@ -80,23 +90,39 @@ function recipeOf(name: string, scale: Scale, threads: number, { seed, set }: Tr
         "or train micro/llava with --set stages.tuning.steps=COUNT",
     );
   }
-  return recipe;
+  const start = await startOf(asked.startFrom ?? DEFAULT_START);
+  const settings = await settingsOf(start.study);
+  const own = set.some((assignment) => assignment.startsWith("threads="));
+  const recipe = derive(asked, {
+    data: existing(asked.data),
+    startFrom: start.run ?? start.study,
+    ...(!own && { threads: settings.threads }),
+  });
+  return { recipe, start, settings };
+}
+
+/** The same with absolute paths: a run may be gone on with from any folder. @throws ConfigError for what is not there */
+function existing(data: Recipe["data"]): Pick<Recipe["data"], "captions" | "tuning" | "images"> {
+  const absolute = (key: "captions" | "tuning" | "images") => {
+    const path = data[key];
+    if (path === null) return null;
+    if (!existsSync(path)) throw new ConfigError(`data.${key}: ${resolve(path)} does not exist`);
+    return resolve(path);
+  };
+  return { captions: absolute("captions"), tuning: absolute("tuning"), images: absolute("images") };
 }
 
 /** A run folder goes on with the recipe that it was begun with, and with nothing else. @throws ConfigError */
-async function requireSameRun(out: string, recipe: Recipe, study: string): Promise<void> {
+async function requireSameRun(out: string, recipe: Recipe): Promise<void> {
   if (existsSync(join(out, "settings.json"))) {
     throw new ConfigError(`${out} is the folder of a study: choose another one for the run with --out`);
   }
   if (!existsSync(join(out, "recipe.json"))) return;
-  if (!existsSync(join(out, "from.json"))) {
+  const begun = await readRecipe(out);
+  if (begun.startFrom === null) {
     throw new ConfigError(`${out} is a row of the study ${dirname(resolve(out))}: choose another folder with --out`);
   }
-  const begun = await studyOf(out);
-  const different = [
-    ...(begun === study ? [] : [`the study is ${begun} there, ${study} now`]),
-    ...differences(await readRecipe(out), recipe),
-  ];
+  const different = differences(begun, recipe);
   if (different.length > 0) {
     throw new ConfigError(`${out} holds another run: ${different.join("; ")}. Choose another folder with --out.`);
   }

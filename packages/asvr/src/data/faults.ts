@@ -4,6 +4,7 @@ import { DataError } from "../errors.js";
 export type FaultKind =
   // the file
   | "not-an-array"
+  | "truncated-file"
   | "invalid-json"
   | "invalid-utf8"
   // the record
@@ -50,19 +51,27 @@ export function faultError(fault: Fault): DataError {
   return new DataError(describe(fault), [fault]);
 }
 
+/** How many records are faulty, however many faults each has. */
+export function countBad(faults: readonly Fault[]): number {
+  return new Set(faults.map(({ index }) => index)).size;
+}
+
 /**
- * Lets at most `maxBad` faults pass.
+ * Lets at most `maxBad` faulty records pass. A fault of the file as a whole never passes: nobody knows what is missing.
  * @param checked how many things were looked at
  * @param what what was looked at, in the plural: "records of train.json"
  * @throws DataError that lists the first faults
  */
 export function requireWithinBudget(faults: readonly Fault[], checked: number, maxBad: number, what: string): void {
-  if (faults.length <= maxBad) return;
+  const bad = countBad(faults);
+  const ofFile = faults.find(({ index }) => index < 0);
+  if (ofFile) throw faultError(ofFile);
+  if (bad <= maxBad) return;
   const lines = faults.slice(0, SHOWN).map((fault) => `  ${describe(fault)}`);
   if (faults.length > SHOWN) lines.push(`  and ${faults.length - SHOWN} more: ${countKinds(faults)}`);
-  const advice = `Repair or remove them, or allow that many to be left out with maxBad: ${faults.length}.`;
+  const advice = `Repair or remove them, or allow that many to be left out: maxBad ${bad} (--max-bad ${bad}).`;
   throw new DataError(
-    `${faults.length} of ${checked} ${what} are bad, and maxBad is ${maxBad}:\n${lines.join("\n")}\n${advice}`,
+    `${bad} of ${checked} ${what} are bad, and ${maxBad} may be:\n${lines.join("\n")}\n${advice}`,
     faults,
   );
 }

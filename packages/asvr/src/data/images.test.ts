@@ -1,11 +1,10 @@
-import { createHash } from "node:crypto";
-import { mkdtempSync, rmSync, symlinkSync, writeFileSync } from "node:fs";
+import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import sharp from "sharp";
 import { afterAll, describe, expect, test } from "vitest";
 import { DataError } from "../errors.js";
-import { checkImages, contentHash, type DecodeOptions, decodeImage } from "./images.js";
+import { type DecodeOptions, decodeImage } from "./images.js";
 
 const folder = mkdtempSync(join(tmpdir(), "asvr-images-"));
 afterAll(() => rmSync(folder, { recursive: true }));
@@ -146,28 +145,4 @@ describe("faults", () => {
     const moving = Buffer.concat([still.subarray(0, header), control, still.subarray(header)]);
     expect(await kindOf(write("moving.png", moving))).toBe("animated-image");
   });
-
-  test("checkImages looks at every picture once and says which record names it", async () => {
-    write("good.png", await picture().png().toBuffer());
-    write("bad.png", "x");
-    symlinkSync("/etc", join(folder, "etc"));
-    const records = ["good.png", undefined, "bad.png", "bad.png", "etc/passwd"].map((image, index) => ({
-      id: `${index}`,
-      ...(image && { image }),
-      conversations: [],
-    }));
-    const { images, faults } = await checkImages(records, { file: "train.json", imagesFolder: folder, maxBad: 2 });
-    expect(images).toBe(3);
-    expect(faults.map(({ index, kind }) => [index, kind])).toEqual([
-      [2, "not-an-image"],
-      [4, "symlink-escape"],
-    ]);
-    await expect(checkImages(records, { file: "train.json", imagesFolder: folder })).rejects.toThrow(
-      /2 of 3 pictures of train.json are bad[\s\S]*train.json\[2\].image: not-an-image: bad.png/,
-    );
-  });
-});
-
-test("contentHash is the SHA-256 of the bytes", async () => {
-  expect(await contentHash(write("bytes", "abc"))).toBe(createHash("sha256").update("abc").digest("hex"));
 });

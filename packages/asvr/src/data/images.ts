@@ -1,12 +1,8 @@
-import { createHash } from "node:crypto";
-import { createReadStream } from "node:fs";
 import { open } from "node:fs/promises";
 import { extname } from "node:path";
 import sharp from "sharp";
 import { DataError } from "../errors.js";
-import { type Fault, type FaultKind, faultError, requireWithinBudget } from "./faults.js";
-import { resolveImage } from "./paths.js";
-import type { LlavaRecord } from "./records.js";
+import { type FaultKind, faultError } from "./faults.js";
 
 /** A picture in memory: `data` is (height, width, 3), red, green, blue, 0 to 255. */
 export interface RgbImage {
@@ -44,21 +40,56 @@ const knownEndings: ReadonlySet<string> = new Set(Object.values(formats).flat())
  * corrupt-image
  */
 export async function decodeImage(file: string, options: DecodeOptions = {}): Promise<RgbImage> {
-  const { maxPixels = 50_000_000, maxBytes = 256 * 2 ** 20, misnamed = "refuse", orientation = "apply" } = options;
-  const refuse = (kind: FaultKind, message: string) => faultError({ file, index: -1, field: "", kind, message });
-  const bytes = await readBounded(file, maxBytes, refuse);
+  return decodeBytes(await readImageFile(file, options), file, options);
+}
+
+/** The bytes of a picture's file, and no more than may be. @throws DataError missing-image or too-many-bytes */
+export async function readImageFile(
+  file: string,
+  { maxBytes = 256 * 2 ** 20 }: Pick<DecodeOptions, "maxBytes"> = {},
+): Promise<Buffer> {
+  const refuse = refusal(file);
+  const handle = await open(file).catch(() => {
+    throw refuse("missing-image", "it cannot be opened. Check the path and its permissions.");
+  });
+  try {
+    const stat = await handle.stat();
+    if (!stat.isFile()) throw refuse("missing-image", "it is not a file.");
+    if (stat.size > maxBytes) throw refuse("too-many-bytes", `${stat.size} bytes are over ${maxBytes}.`);
+    return await handle.readFile();
+  } finally {
+    await handle.close();
+  }
+}
+
+function refusal(file: string): (kind: FaultKind, message: string) => DataError {
+  return (kind, message) => faultError({ file, index: -1, field: "", kind, message });
+}
+
+/**
+ * `decodeImage` of bytes that were read before.
+ * @param file their name: its ending is held against the content, and faults name it
+ */
+export async function decodeBytes(bytes: Buffer, file: string, options: DecodeOptions = {}): Promise<RgbImage> {
+  const { maxPixels = 50_000_000, misnamed = "refuse", orientation = "apply" } = options;
+  const refuse = refusal(file);
   const format = sniff(bytes);
   if (format === undefined) {
-    throw refuse("not-an-image", `its content is none of ${Object.keys(formats).join(", ")}.`);
+    const what =
+      bytes.length === 0 ? "it is an empty file" : `its content is none of ${Object.keys(formats).join(", ")}`;
+    throw refuse("not-an-image", `${what}.`);
   }
   const ending = extname(file).toLowerCase();
   if (misnamed === "refuse" && knownEndings.has(ending) && !(formats[format] as readonly string[]).includes(ending)) {
-    throw refuse("misnamed-image", `its content is ${format}. Rename it, or set misnamed: "accept".`);
+    throw refuse("misnamed-image", `its content is ${format}. Rename it (or set misnamed: "accept").`);
   }
   try {
     const { width, height, pages, space } = await sharp(bytes, { limitInputPixels: false }).metadata();
     if (width * height > maxPixels) {
-      throw refuse("too-many-pixels", `${width} x ${height} is over ${maxPixels}. Shrink it or raise maxPixels.`);
+      throw refuse(
+        "too-many-pixels",
+        `${width} x ${height} pixels are over ${maxPixels}. Shrink it (or raise maxPixels).`,
+      );
     }
     if ((pages ?? 1) > 1 || isAnimatedPng(bytes)) {
       throw refuse("animated-image", "it has several frames or pages. Keep one of them.");
@@ -74,63 +105,8 @@ export async function decodeImage(file: string, options: DecodeOptions = {}): Pr
     return { width: info.width, height: info.height, data: threeChannels(data, info.channels) };
   } catch (error) {
     if (error instanceof DataError) throw error;
-    throw refuse("corrupt-image", `it cannot be decoded: ${(error as Error).message}. Fetch it again.`);
-  }
-}
-
-/** SHA-256 of a file's bytes, in hexadecimal: what the code cache knows a picture by. */
-export async function contentHash(file: string): Promise<string> {
-  const hash = createHash("sha256");
-  for await (const chunk of createReadStream(file)) hash.update(chunk);
-  return hash.digest("hex");
-}
-
-/**
- * Decodes every picture that records name, once each, to find those that would stop a run.
- * @param file where the records come from, for the faults; `index` counts in `records`
- * @throws DataError when more than `maxBad` pictures are faulty
- */
-export async function checkImages(
-  records: readonly LlavaRecord[],
-  {
-    file,
-    imagesFolder,
-    maxBad = 0,
-    ...options
-  }: { file: string; imagesFolder: string; maxBad?: number } & DecodeOptions,
-): Promise<{ images: number; faults: Fault[] }> {
-  const faults: Fault[] = [];
-  const seen = new Set<string>();
-  for (const [index, { image }] of records.entries()) {
-    if (image === undefined || seen.has(image)) continue;
-    seen.add(image);
-    try {
-      await decodeImage(resolveImage(imagesFolder, image), options);
-    } catch (error) {
-      const fault = error instanceof DataError ? error.faults[0] : undefined;
-      if (fault === undefined) throw error;
-      faults.push({ ...fault, file, index, field: "image", message: `${image}: ${fault.message}` });
-    }
-  }
-  requireWithinBudget(faults, seen.size, maxBad, `pictures of ${file}`);
-  return { images: seen.size, faults };
-}
-
-async function readBounded(
-  file: string,
-  maxBytes: number,
-  refuse: (kind: FaultKind, message: string) => DataError,
-): Promise<Buffer> {
-  const handle = await open(file).catch(() => {
-    throw refuse("missing-image", "it cannot be opened. Check the path and its permissions.");
-  });
-  try {
-    const stat = await handle.stat();
-    if (!stat.isFile()) throw refuse("missing-image", "it is not a file.");
-    if (stat.size > maxBytes) throw refuse("too-many-bytes", `${stat.size} bytes are over ${maxBytes}.`);
-    return await handle.readFile();
-  } finally {
-    await handle.close();
+    const reason = (error as Error).message.trim().replaceAll(/\s+/g, " ");
+    throw refuse("corrupt-image", `it cannot be decoded: ${reason}. Fetch it again.`);
   }
 }
 

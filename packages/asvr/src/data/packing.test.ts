@@ -10,8 +10,8 @@ function sampleOf(id: string, ids: readonly (number | "I")[], key?: string, pref
   return { id, inputIds, labels, ...(key !== undefined && { image: { key } }), ...(prefixLength && { prefixLength }) };
 }
 
-const cat1 = sampleOf("cat1", [1, "I", 10, 61, 2], "cat");
-const cat2 = sampleOf("cat2", [1, "I", 62], "cat");
+const cat1 = sampleOf("cat1", [1, "I", 10, 61, 71], "cat");
+const cat2 = sampleOf("cat2", [1, "I", 10, 8, 62], "cat");
 const dog = sampleOf("dog", [1, "I", 11, 63, 64], "dog");
 const text = sampleOf("text", [1, 12, 65]);
 const all = [cat1, dog, cat2, text];
@@ -22,40 +22,40 @@ function rowsOf({ rows, length }: PackedBatch, flat: Int32Array): number[][] {
 }
 
 describe("an example, three visual tokens a picture", () => {
-  const shared = packSamples(all, { capacity: 14, imageTokens: 3, sharePrefix: true });
+  const compact = packSamples(all, { capacity: 9, imageTokens: 3, compact: true });
 
-  test("questions of one picture share it", () => {
-    expect(shared).toMatchObject({ rows: 2, length: 11, tokenCount: 18, sampleIds: ["cat1", "cat2", "text", "dog"] });
-    expect(rowsOf(shared, shared.inputIds)).toEqual([
-      [1, 0, 0, 0, 10, 61, 2, 62, 1, 12, 65],
-      [1, 0, 0, 0, 11, 63, 64, 0, 0, 0, 0],
+  test("questions of one picture share all that they begin with, and no last target is an input", () => {
+    expect(compact).toMatchObject({ rows: 2, length: 9, tokenCount: 15, sampleIds: ["cat1", "cat2", "text", "dog"] });
+    expect(rowsOf(compact, compact.inputIds)).toEqual([
+      [1, 0, 0, 0, 10, 61, 8, 1, 12],
+      [1, 0, 0, 0, 11, 63, 0, 0, 0],
     ]);
-    expect(rowsOf(shared, shared.positions)).toEqual([
-      [0, 1, 2, 3, 4, 5, 6, 4, 0, 1, 2],
-      [0, 1, 2, 3, 4, 5, 6, 0, 0, 0, 0],
+    expect(rowsOf(compact, compact.positions)).toEqual([
+      [0, 1, 2, 3, 4, 5, 5, 0, 1],
+      [0, 1, 2, 3, 4, 5, 0, 0, 0],
     ]);
-    expect(rowsOf(shared, shared.documents)).toEqual([
-      [0, 0, 0, 0, 0, 0, 0, 0, 1, 1, 1],
-      [0, 0, 0, 0, 0, 0, 0, -1, -1, -1, -1],
+    expect(rowsOf(compact, compact.documents)).toEqual([
+      [0, 0, 0, 0, 0, 0, 0, 1, 1],
+      [0, 0, 0, 0, 0, 0, -1, -1, -1],
     ]);
-    expect(rowsOf(shared, shared.segments)).toEqual([
-      [0, 0, 0, 0, 1, 1, 1, 2, 1, 1, 1],
-      [0, 0, 0, 0, 1, 1, 1, 0, 0, 0, 0],
+    expect(rowsOf(compact, compact.segments)).toEqual([
+      [0, 0, 0, 0, 0, 1, 2, 1, 1],
+      [0, 0, 0, 0, 1, 1, 0, 0, 0],
     ]);
-    expect(shared.images).toEqual([
+    expect(compact.images).toEqual([
       { ref: { key: "cat" }, row: 0, start: 1, length: 3 },
       { ref: { key: "dog" }, row: 1, start: 1, length: 3 },
     ]);
-    expect(shared.targets).toEqual({
-      positions: Int32Array.of(4, 3, 9, 15, 16), // 3: the last visual token predicts the first word of cat2
-      ids: Int32Array.of(61, 62, 65, 63, 64),
+    expect(compact.targets).toEqual({
+      positions: Int32Array.of(4, 5, 6, 8, 13, 14), // 4: the last token of the prefix predicts the first word of cat1
+      ids: Int32Array.of(61, 71, 62, 65, 63, 64),
     });
   });
 
-  test("unshared, each sample brings its own picture", () => {
-    const unshared = packSamples(all, { capacity: 14, imageTokens: 3, sharePrefix: false });
-    expect(unshared).toMatchObject({ rows: 2, length: 14, tokenCount: 22, sampleIds: ["cat1", "dog", "cat2", "text"] });
-    expect(unshared.images.map(({ ref, row, start }) => [ref.key, row, start])).toEqual([
+  test("laid out whole, each sample brings its own picture and all of its tokens", () => {
+    const whole = packSamples(all, { capacity: 14, imageTokens: 3, compact: false });
+    expect(whole).toMatchObject({ rows: 2, length: 14, tokenCount: 24, sampleIds: ["cat1", "dog", "cat2", "text"] });
+    expect(whole.images.map(({ ref, row, start }) => [ref.key, row, start])).toEqual([
       ["cat", 0, 1],
       ["dog", 0, 8],
       ["cat", 1, 1],
@@ -63,47 +63,54 @@ describe("an example, three visual tokens a picture", () => {
   });
 
   test("a token sees its document's prefix, its own segment and nothing else", () => {
-    const visible = (i: number) => [...shared.documents.keys()].filter((j) => sees(shared, i, j));
+    const visible = (i: number) => [...compact.documents.keys()].filter((j) => sees(compact, i, j));
     expect(visible(3)).toEqual([0, 1, 2, 3]);
-    expect(visible(6)).toEqual([0, 1, 2, 3, 4, 5, 6]);
-    expect(visible(7)).toEqual([0, 1, 2, 3, 7]); // cat2 does not see cat1
-    expect(visible(10)).toEqual([8, 9, 10]); // nor text the cat
-    expect(visible(11)).toEqual([11]); // another row
-    expect(visible(20)).toEqual([20]); // padding
+    expect(visible(5)).toEqual([0, 1, 2, 3, 4, 5]);
+    expect(visible(6)).toEqual([0, 1, 2, 3, 4, 6]); // cat2 does not see cat1
+    expect(visible(8)).toEqual([7, 8]); // nor text the cat
+    expect(visible(9)).toEqual([9]); // another row
+    expect(visible(16)).toEqual([16]); // padding
+  });
+
+  test("a prompt keeps a token of its own, and all that it has", () => {
+    const prompts = [sampleOf("a", [1, "I", 10, 20], "cat"), sampleOf("b", [1, "I", 10], "cat")];
+    const batch = packSamples(prompts, { capacity: 14, imageTokens: 3, compact: true });
+    expect([...batch.inputIds]).toEqual([1, 0, 0, 0, 10, 20, 10]);
+    expect([...batch.segments]).toEqual([0, 0, 0, 0, 1, 1, 2]);
   });
 
   test("what a caption and its questions share can be text, supervised too", () => {
     const caption = [1, 20, 66, 21] as const;
     const samples = [sampleOf("a", [...caption, 67], undefined, 4), sampleOf("b", [...caption, 68, 69], undefined, 4)];
-    const batch = packSamples(samples, { capacity: 9, imageTokens: 3, sharePrefix: true });
-    expect([...batch.inputIds]).toEqual([1, 20, 66, 21, 67, 68, 69]);
-    expect([...batch.positions]).toEqual([0, 1, 2, 3, 4, 4, 5]);
-    expect([...batch.targets.positions]).toEqual([1, 3, 1, 3, 5]); // the caption counts once for each sample
+    const batch = packSamples(samples, { capacity: 9, imageTokens: 3, compact: true });
+    expect([...batch.inputIds]).toEqual([1, 20, 66, 21, 68]);
+    expect([...batch.positions]).toEqual([0, 1, 2, 3, 4]);
+    expect([...batch.targets.positions]).toEqual([1, 3, 1, 3, 4]); // the caption counts once for each sample
     expect([...batch.targets.ids]).toEqual([66, 67, 66, 68, 69]);
   });
 
   test("nothing to pack gives an empty batch", () => {
-    const batch = packSamples([], { capacity: 4, imageTokens: 3, sharePrefix: true });
+    const batch = packSamples([], { capacity: 4, imageTokens: 3, compact: true });
     expect(batch).toMatchObject({ rows: 0, length: 0, tokenCount: 0, images: [] });
   });
 });
 
 describe("planning", () => {
   test("first fit, groups whole", () => {
-    const plan = planRows(all, { capacity: 10, imageTokens: 3, sharePrefix: true });
+    const plan = planRows(all, { capacity: 8, imageTokens: 3, compact: true });
     expect(plan.map(({ documents }) => documents.map(({ samples }) => samples))).toEqual([[[0, 2]], [[1], [3]]]);
-    expect(plan.map(({ length }) => length)).toEqual([8, 10]);
+    expect(plan.map(({ length }) => length)).toEqual([7, 8]);
   });
 
   test("a group over the capacity is split, its prefix repeated", () => {
-    const many = Array.from({ length: 5 }, (_, index) => sampleOf(`${index}`, [1, "I", 60 + index], "cat"));
-    const plan = planRows(many, { capacity: 6, imageTokens: 3, sharePrefix: true });
+    const many = Array.from({ length: 5 }, (_, index) => sampleOf(`${index}`, [1, "I", 60 + index, 70], "cat"));
+    const plan = planRows(many, { capacity: 6, imageTokens: 3, compact: true });
     expect(plan.map(({ documents }) => documents.map(({ samples }) => samples))).toEqual([[[0, 1]], [[2, 3]], [[4]]]);
   });
 
   test("errors name the sample and the numbers", () => {
-    const options = { capacity: 6, imageTokens: 3, sharePrefix: true };
-    expect(() => planRows([cat2, dog], options)).toThrow("sample dog has 7 tokens, and a row holds 6");
+    const options = { capacity: 6, imageTokens: 3, compact: false };
+    expect(() => planRows([text, dog], options)).toThrow("sample dog has 7 tokens, and a row holds 6");
     expect(() => planRows([cat2], { ...options, capacity: 0 })).toThrow("capacity is 0");
     expect(() => planRows([{ ...cat2, image: undefined }], options)).toThrow(
       "cat2 has 1 image positions and no picture",
@@ -149,6 +156,15 @@ function unpackedContexts(sample: Sample): string[] {
   });
 }
 
+/** Tokens that a target reads, the picture and what is meant to be shared; all without a target, or without leaving out. */
+function tokensRead(sample: Sample, compact: boolean): number {
+  const { inputIds, labels, prefixLength = 0 } = sample;
+  const whole = sampleLength(sample, imageTokens);
+  const last = labels.findLastIndex((label) => label !== IGNORE_INDEX);
+  if (!compact || last <= 0) return whole;
+  return whole - (inputIds.length - Math.max(last, prefixLength, inputIds.indexOf(IMAGE_TOKEN_INDEX) + 1));
+}
+
 function packedContexts(batch: PackedBatch): string[] {
   const names = [...batch.inputIds].map(String);
   for (const { ref, row, start, length } of batch.images) {
@@ -161,9 +177,9 @@ function packedContexts(batch: PackedBatch): string[] {
   });
 }
 
-describe.each([true, false])("any samples, sharePrefix %s", (sharePrefix) => {
+describe.each([true, false])("any samples, compact %s", (compact) => {
   const packed = fc.tuple(anySamples, fc.integer({ min: 15, max: 60 })).map(([samples, capacity]) => {
-    const options = { capacity, imageTokens, sharePrefix };
+    const options = { capacity, imageTokens, compact };
     return { samples, capacity, batch: packSamples(samples, options), plan: planRows(samples, options) };
   });
 
@@ -181,12 +197,12 @@ describe.each([true, false])("any samples, sharePrefix %s", (sharePrefix) => {
         expect([...batch.sampleIds].sort()).toEqual(samples.map(({ id }) => id).sort());
         const real = batch.documents.filter((document) => document >= 0).length;
         expect(batch.tokenCount).toBe(real);
-        const unpacked = samples.reduce((sum, sample) => sum + sampleLength(sample, imageTokens), 0);
+        const unpacked = samples.reduce((sum, sample) => sum + tokensRead(sample, compact), 0);
         const saved = plan
           .flatMap(({ documents }) => documents)
           .reduce((sum, { prefixLength, samples: members }) => sum + prefixLength * (members.length - 1), 0);
         expect(batch.tokenCount + saved).toBe(unpacked);
-        if (!sharePrefix) expect(saved).toBe(0);
+        if (!compact) expect(saved).toBe(0);
         expect(batch.length).toBeLessThanOrEqual(capacity);
         for (const { length } of plan) expect(length).toBeLessThanOrEqual(capacity);
       }),

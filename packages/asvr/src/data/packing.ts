@@ -6,14 +6,13 @@ import {
   type ImageRef,
   type ImageTokenCount,
   type Sample,
-  sampleLength,
 } from "./samples.js";
 
 /**
  * Samples packed into rows without padding between them. A row holds documents side by side, which do not see each
- * other; a document holds a prefix (segment 0: the picture and what stands before it) and its continuations (segments
- * 1, 2, …: the rest of each sample), each of which sees the prefix and itself. So the tokens that a target sees, and
- * their positions, are those of its sample alone, while a picture with five questions passes the model once.
+ * other; a document holds a prefix (segment 0: the picture, and all that its samples begin with) and its continuations
+ * (segments 1, 2, …: the rest of each sample), each of which sees the prefix and itself. So the tokens that a target
+ * sees, and their positions, are those of its sample alone, while a picture with five questions passes the model once.
  *
  * Flat arrays are (rows, length), row by row; "flat index" means row * length + column.
  */
@@ -46,11 +45,16 @@ export interface PackingOptions {
   capacity: number;
   /** Visual tokens of a picture. */
   imageTokens: ImageTokenCount;
-  /** Give samples with equal prefixes one copy of it, or each sample its own. */
-  sharePrefix: boolean;
+  /**
+   * Give samples of one picture one copy of all that they begin with, and leave out what no target reads (an end token
+   * that is only predicted); or lay every sample out whole. Losses and gradients are the same.
+   */
+  compact: boolean;
 }
 
 export interface PlannedDocument {
+  /** Entries of its samples that are the prefix. */
+  readonly prefixEntries: number;
   /** Tokens of the prefix, visual ones counted. */
   readonly prefixLength: number;
   /** Tokens of the whole document. */
@@ -81,7 +85,7 @@ export function sees(
 
 /** Plans and fills. @throws DataError, ConfigError as `planRows` */
 export function packSamples(samples: readonly Sample[], options: PackingOptions): PackedBatch {
-  return fillRows(samples, planRows(samples, options), options.imageTokens);
+  return fillRows(samples, planRows(samples, options), options);
 }
 
 /**
@@ -114,7 +118,7 @@ export function planRows(samples: readonly Sample[], options: PackingOptions): P
 export function fillRows(
   samples: readonly Sample[],
   plan: readonly PlannedRow[],
-  imageTokens: ImageTokenCount,
+  { imageTokens, compact }: Pick<PackingOptions, "imageTokens" | "compact">,
 ): PackedBatch {
   const length = plan.reduce((longest, row) => Math.max(longest, row.length), 0);
   const writer = new RowWriter(plan.length, length, imageTokens);
@@ -122,14 +126,13 @@ export function fillRows(
   const sampleIds: string[] = [];
   for (const [row, { documents }] of plan.entries()) {
     writer.startRow(row);
-    for (const [document, { prefixLength, samples: members }] of documents.entries()) {
+    for (const [document, { prefixEntries: shared, prefixLength, samples: members }] of documents.entries()) {
       const first = samples[members[0]!]!;
-      const shared = prefixEntries(first);
       const prefix = writer.write(first, 0, shared, { document, segment: 0, position: 0 });
       for (const [index, member] of members.entries()) {
         const sample = samples[member]!;
         const place = { document, segment: index + 1, position: prefixLength };
-        const lastOf = [...prefix, ...writer.write(sample, shared, sample.inputIds.length, place)];
+        const lastOf = [...prefix, ...writer.write(sample, shared, readEntries(sample, compact), place)];
         for (const [entry, label] of sample.labels.entries()) {
           if (label === IGNORE_INDEX || entry === 0) continue; // nothing predicts a first token
           targets.positions.push(lastOf[entry - 1]!);
@@ -215,28 +218,31 @@ class RowWriter {
 
 /** Groups samples by prefix, in order of the first sample of each; a group that is over the capacity is split. */
 function planDocuments(samples: readonly Sample[], options: PackingOptions): PlannedDocument[] {
-  const { capacity, imageTokens, sharePrefix } = options;
+  const { capacity, imageTokens, compact } = options;
   const groups = new Map<string, number[]>();
   for (const [index, sample] of samples.entries()) {
     requireValid(sample);
-    const key = sharePrefix && prefixEntries(sample) > 0 ? prefixKey(sample) : `sample ${index}`;
+    const key = compact && basePrefix(sample) > 0 ? prefixKey(sample) : `sample ${index}`;
     const group = groups.get(key);
     if (group) group.push(index);
     else groups.set(key, [index]);
   }
-  const planned: { prefixLength: number; length: number; samples: number[] }[] = [];
+  const planned: { prefixEntries: number; prefixLength: number; length: number; samples: number[] }[] = [];
   for (const members of groups.values()) {
-    const prefixLength = prefixTokens(samples[members[0]!]!, imageTokens);
+    const group = members.map((member) => samples[member]!);
+    const prefixEntries = compact ? commonPrefix(group) : basePrefix(group[0]!);
+    const prefixLength = tokensOf(group[0]!, prefixEntries, imageTokens);
     let document: (typeof planned)[number] | undefined;
     for (const member of members) {
-      const own = sampleLength(samples[member]!, imageTokens) - prefixLength;
+      const sample = samples[member]!;
+      const own = tokensOf(sample, readEntries(sample, compact), imageTokens) - prefixLength;
       if (prefixLength + own > capacity) {
         throw new DataError(
-          `packing: sample ${samples[member]!.id} has ${prefixLength + own} tokens, and a row holds ${capacity}. Raise the capacity, or build samples with a maxLength of at most ${capacity}.`,
+          `packing: sample ${sample.id} has ${prefixLength + own} tokens, and a row holds ${capacity}. Raise the capacity, or build samples with a maxLength of at most ${capacity}.`,
         );
       }
       if (!document || document.length + own > capacity) {
-        document = { prefixLength, length: prefixLength, samples: [] };
+        document = { prefixEntries, prefixLength, length: prefixLength, samples: [] };
         planned.push(document);
       }
       document.samples.push(member);
@@ -246,25 +252,49 @@ function planDocuments(samples: readonly Sample[], options: PackingOptions): Pla
   return planned.sort((a, b) => a.samples[0]! - b.samples[0]!);
 }
 
-/** Entries of inputIds that may be shared: as the sample says, or those up to and including the picture. */
-function prefixEntries({ inputIds, prefixLength }: Sample): number {
+/** Entries that make samples a group: as the sample says, or those up to and including the picture. */
+function basePrefix({ inputIds, prefixLength }: Sample): number {
   return prefixLength ?? inputIds.indexOf(IMAGE_TOKEN_INDEX) + 1;
 }
 
-/** Tokens of the prefix, visual ones counted. */
-function prefixTokens(sample: Sample, imageTokens: ImageTokenCount): number {
-  const entries = prefixEntries(sample);
-  return hasImageInPrefix(sample) ? entries - 1 + countImageTokens(imageTokens, sample.image!) : entries;
+/**
+ * Entries with which all samples of a group begin. Each keeps one of its own: that is where a prompt's answer begins.
+ */
+function commonPrefix(group: readonly Sample[]): number {
+  const [first, ...others] = group as [Sample, ...Sample[]];
+  let shared = basePrefix(first);
+  if (others.length === 0) return shared;
+  const most = Math.min(...group.map((sample) => readEntries(sample, true))) - 1;
+  const isCommon = (entry: number) => {
+    const token = first.inputIds[entry]!; // a later picture may be another one
+    return token !== IMAGE_TOKEN_INDEX && others.every(({ inputIds }) => inputIds[entry] === token);
+  };
+  while (shared < most && isCommon(shared)) shared++;
+  return shared;
+}
+
+/** Entries that a target or a picture's codes read: without any target, as in a prompt, all of them. */
+function readEntries(sample: Sample, compact: boolean): number {
+  const { inputIds, labels } = sample;
+  const lastTarget = labels.findLastIndex((label) => label !== IGNORE_INDEX);
+  if (!compact || lastTarget <= 0) return inputIds.length;
+  return Math.max(lastTarget, basePrefix(sample), inputIds.lastIndexOf(IMAGE_TOKEN_INDEX) + 1);
+}
+
+/** Tokens of the first entries of a sample, visual ones counted. */
+function tokensOf({ inputIds, image }: Sample, entries: number, imageTokens: ImageTokenCount): number {
+  const hasImage = inputIds.subarray(0, entries).includes(IMAGE_TOKEN_INDEX);
+  return hasImage ? entries - 1 + countImageTokens(imageTokens, image!) : entries;
 }
 
 /** Equal for samples whose prefixes are. */
 function prefixKey(sample: Sample): string {
-  const ids = sample.inputIds.subarray(0, prefixEntries(sample)).join(",");
+  const ids = sample.inputIds.subarray(0, basePrefix(sample)).join(",");
   return hasImageInPrefix(sample) ? `${ids} ${sample.image!.key}` : ids;
 }
 
 function hasImageInPrefix(sample: Sample): boolean {
-  return sample.inputIds.subarray(0, prefixEntries(sample)).includes(IMAGE_TOKEN_INDEX);
+  return sample.inputIds.subarray(0, basePrefix(sample)).includes(IMAGE_TOKEN_INDEX);
 }
 
 function requireValid(sample: Sample): void {

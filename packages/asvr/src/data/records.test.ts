@@ -4,7 +4,8 @@ import { join } from "node:path";
 import fc from "fast-check";
 import { afterAll, describe, expect, test } from "vitest";
 import { DataError } from "../errors.js";
-import { loadRecords } from "./records.js";
+import { MAX_ELEMENT_BYTES } from "./elements.js";
+import { loadRecords, readRecords } from "./records.js";
 
 const root = mkdtempSync(join(tmpdir(), "asvr-records-"));
 afterAll(() => rmSync(root, { recursive: true }));
@@ -36,10 +37,10 @@ describe("good files", () => {
   test("array and lines give the same records", async () => {
     const array = write("good.json", `\ufeff${JSON.stringify([good, textOnly], null, 2)}\n`);
     const lines = write("good.jsonl", `${JSON.stringify(good)}\r\n\n${JSON.stringify(textOnly)}`);
-    const want = { records: [good, textOnly], faults: [] };
-    expect(await loadRecords(array, { imagesFolder })).toEqual(want);
-    expect(await loadRecords(lines, { imagesFolder })).toEqual(want);
-    expect(await loadRecords(write("empty.json", " [ ] "))).toEqual({ records: [], faults: [] });
+    const want = { records: [good, textOnly], faults: [], total: 2 };
+    expect(await loadRecords(array, { imagesFolder })).toEqual({ ...want, places: [0, 1] });
+    expect(await loadRecords(lines, { imagesFolder })).toEqual({ ...want, places: [0, 2] }); // the line
+    expect(await loadRecords(write("empty.json", " [ ] "))).toEqual({ records: [], places: [], faults: [], total: 0 });
   });
 
   test("keeps type and group, leaves out the rest", async () => {
@@ -86,7 +87,7 @@ describe("faults", () => {
     ["wrong-shape", "", "not an object"],
     ["unknown-role", "conversations[0].from", turns({ from: "user", value: "<image>" }, answer)],
     ["turn-order", "conversations[0].from", turns(answer, question, answer)],
-    ["turn-order", "conversations[1].from", turns(question, question)],
+    ["turn-order", "conversations[1].from", turns(question, { from: "human", value: "And?" })],
     ["turn-order", "conversations[0]", turns(question)],
     ["empty-answer", "conversations[1].value", turns(question, { from: "gpt", value: " \n" })],
     ["image-token-missing", "conversations[0].value", turns({ from: "human", value: "What?" }, answer)],
@@ -109,12 +110,16 @@ describe("faults", () => {
 
   test("bad JSON and bad UTF-8 spoil their own record only", async () => {
     const line = JSON.stringify(textOnly);
-    const parts = [`[${line}, {"id": nothing}, {"id": "`, Uint8Array.of(0xff), `"}]`].map((part) => Buffer.from(part));
-    const { records, faults } = await loadRecords(write("mixed.json", Buffer.concat(parts)), { maxBad: 2 });
+    const parts = [`[${line}, {"id": nothing}, {"a": [}, {"b": ]}, {"id": "`, Uint8Array.of(0xff), `"}]`].map((part) =>
+      Buffer.from(part),
+    );
+    const { records, faults } = await loadRecords(write("mixed.json", Buffer.concat(parts)), { maxBad: 4 });
     expect(records).toHaveLength(1);
     expect(faults.map(({ index, kind }) => [index, kind])).toEqual([
       [1, "invalid-json"],
-      [2, "invalid-utf8"],
+      [2, "invalid-json"], // a bracket that was not closed
+      [3, "invalid-json"], // one that was not opened
+      [4, "invalid-utf8"],
     ]);
     const lines = await loadRecords(write("mixed.jsonl", `\n{\n${line}`), { maxBad: 1 });
     expect(lines.faults).toMatchObject([{ index: 1, kind: "invalid-json" }]);
@@ -123,7 +128,8 @@ describe("faults", () => {
   test.each([
     ["not-an-array", '{"id": 1}'],
     ["not-an-array", ""],
-    ["invalid-json", `[${JSON.stringify(textOnly)}`],
+    ["truncated-file", `[${JSON.stringify(textOnly)}`],
+    ["truncated-file", `[${JSON.stringify(textOnly)}, {"id": "b", "conv`],
     ["invalid-json", "[] []"],
   ])("a file that is no array of records stops at once: %s %j", async (kind, content) => {
     const error = await rejection(loadRecords(write("file.json", content), { maxBad: 100 }));
@@ -135,14 +141,52 @@ describe("faults", () => {
     const file = write("many.json", JSON.stringify([good, ...bad]));
     const error = await rejection(loadRecords(file, { imagesFolder, maxBad: 11 }));
     expect(error.faults).toHaveLength(12);
-    expect(error.message).toContain(`12 of 13 records of ${file} are bad, and maxBad is 11:`);
+    expect(error.message).toContain(`12 of 13 records of ${file} are bad, and 11 may be:`);
     expect(error.message).toContain(`${file}[1].image: missing-image: `);
     expect(error.message).toContain("and 2 more: 12 missing-image");
-    expect(error.message).toContain("maxBad: 12");
+    expect(error.message).toContain("--max-bad 12");
+  });
+
+  test("everything that is wrong with a record is said, and it counts as one bad record", async () => {
+    const record = {
+      id: "text",
+      image: "../cat.png",
+      conversations: [
+        { from: "user", value: "<image><image>" },
+        { from: "gpt", value: "" },
+      ],
+    };
+    const file = write("several.json", JSON.stringify([textOnly, record]));
+    const { records, faults, total } = await loadRecords(file, { imagesFolder, maxBad: 1 });
+    expect({ records, total }).toEqual({ records: [textOnly], total: 2 });
+    expect(faults.map(({ kind }) => kind).sort()).toEqual(
+      ["duplicate-id", "unknown-role", "empty-answer", "image-token-doubled", "path-escape"].sort(),
+    );
+    expect(faults.find(({ kind }) => kind === "unknown-role")!.message).toContain('Write "human"');
+  });
+
+  test("a file that breaks off: the records before the break are looked at", async () => {
+    const file = write(
+      "broken.json",
+      `[${JSON.stringify(textOnly)}, ${JSON.stringify({ ...textOnly, id: 7 })}, {"id": "`,
+    );
+    const { records, faults, total } = await readRecords(file);
+    expect(records.map(({ id }) => id)).toEqual(["text", "7"]);
+    expect(total).toBe(2);
+    expect(faults).toEqual([
+      { file, index: -1, field: "", kind: "truncated-file", message: expect.stringContaining("in record 2") },
+    ]);
+  });
+
+  test("a record of many megabytes is not held, and those after it are read", async () => {
+    const long = JSON.stringify({ ...textOnly, id: "x".repeat(MAX_ELEMENT_BYTES) });
+    const { records, faults } = await readRecords(write("huge.json", `[${long}, ${JSON.stringify(textOnly)}]`));
+    expect(records).toEqual([textOnly]);
+    expect(faults).toMatchObject([{ index: 0, kind: "too-long" }]);
   });
 
   test("a picture needs a folder", async () => {
     const error = await rejection(loadRecords(write("nofolder.json", JSON.stringify([good]))));
-    expect(error.message).toContain("set imagesFolder");
+    expect(error.message).toContain("no images folder was given");
   });
 });

@@ -2,7 +2,7 @@ import { extname } from "node:path";
 import { z } from "zod";
 import { DataError } from "../errors.js";
 import { IMAGE_TAG } from "../language/conversation.js";
-import { arrayElements, lineElements } from "./elements.js";
+import { arrayElements, type Element, lineElements, MAX_ELEMENT_BYTES } from "./elements.js";
 import { type Fault, type FaultKind, requireWithinBudget } from "./faults.js";
 import { resolveImage } from "./paths.js";
 
@@ -21,171 +21,208 @@ export interface LlavaRecord {
   group?: string;
 }
 
-export interface LoadRecordsOptions {
+export interface RecordOptions {
   /** Where the pictures are. */
   imagesFolder?: string;
-  /** How many faulty records may be left out. */
-  maxBad?: number;
   /** LLaVA's own mixtures use an id again for another question on its picture: "number" calls those `id#2`, `id#3`. */
   duplicateIds?: "fault" | "number";
 }
 
+export interface Records {
+  /** The good ones, in order. */
+  records: LlavaRecord[];
+  /** Of each of them, its place in the file. */
+  places: number[];
+  /** Of the others, everything that is wrong with them; and of the file as a whole. */
+  faults: Fault[];
+  /** Records that the file holds, good and bad. */
+  total: number;
+}
+
 /**
  * Reads a JSON array of records, or JSONL if the name ends so, and checks each one, its picture's path included (the
- * picture itself: `checkImages`).
- * @returns the good records in order, and the first fault of each other one
- * @throws DataError when more than `maxBad` records are faulty, or the file cannot be read as records at all
+ * picture itself: `readDataset`). What is wrong is among the faults, a file that breaks off too.
+ * @throws Error of the file system when the file cannot be opened
+ */
+export async function readRecords(file: string, options: RecordOptions = {}): Promise<Records> {
+  const found: Records = { records: [], places: [], faults: [], total: 0 };
+  const seen = new Map<string, number>(); // id -> how often
+  const elements = extname(file) === ".jsonl" ? lineElements(file) : arrayElements(file);
+  try {
+    for await (const element of elements) {
+      found.total++;
+      const { record, faults } = checkRecord(element, seen, options);
+      for (const fault of faults) found.faults.push({ file, index: element.index, ...fault });
+      if (!record) continue;
+      found.records.push(record);
+      found.places.push(element.index);
+    }
+  } catch (error) {
+    if (!(error instanceof DataError) || error.faults.length === 0) throw error;
+    found.faults.push(...error.faults);
+  }
+  return found;
+}
+
+/**
+ * The good records of a file, where few enough are bad.
+ * @param options `maxBad`: how many faulty records may be left out
+ * @throws DataError when more than `maxBad` records are faulty, or the file cannot be read as records to its end
  */
 export async function loadRecords(
   file: string,
-  { imagesFolder, maxBad = 0, duplicateIds = "fault" }: LoadRecordsOptions = {},
-): Promise<{ records: LlavaRecord[]; faults: Fault[] }> {
-  const seen = new Map<string, number>(); // id -> how often
-  return readRecords(file, maxBad, (value) => {
-    const record = parseRecord(value);
-    checkConversations(record);
-    if (record.image !== undefined) checkImagePath(record.image, imagesFolder);
-    return checkId(record, seen, duplicateIds);
-  });
+  { maxBad = 0, ...options }: RecordOptions & { maxBad?: number } = {},
+): Promise<Records> {
+  const found = await readRecords(file, options);
+  requireWithinBudget(found.faults, found.total, maxBad, `records of ${file}`);
+  return found;
 }
 
-async function readRecords<T>(
-  file: string,
-  maxBad: number,
-  check: (value: unknown) => T,
-): Promise<{ records: T[]; faults: Fault[] }> {
-  const records: T[] = [];
-  const faults: Fault[] = [];
-  const elements = extname(file) === ".jsonl" ? lineElements(file) : arrayElements(file);
-  for await (const element of elements) {
-    try {
-      records.push(check(parseJson(decodeUtf8(element.bytes))));
-    } catch (error) {
-      if (!(error instanceof RecordFault)) throw error;
-      const { field, kind, message } = error;
-      faults.push({ file, index: element.index, field, kind, message });
-    }
-  }
-  requireWithinBudget(faults, records.length + faults.length, maxBad, `records of ${file}`);
-  return { records, faults };
+/** A fault that does not say yet in which record it is. */
+type RecordFault = Pick<Fault, "kind" | "field" | "message">;
+
+function checkRecord(
+  { bytes }: Element,
+  seen: Map<string, number>,
+  { imagesFolder, duplicateIds = "fault" }: RecordOptions,
+): { record?: LlavaRecord; faults: RecordFault[] } {
+  const parsed = parseRecord(bytes);
+  if (Array.isArray(parsed)) return { faults: parsed };
+  const { id, image, conversations, context, type, group } = parsed;
+  const count = (seen.get(id) ?? 0) + 1;
+  seen.set(id, count);
+  const faults = [
+    ...(count > 1 && duplicateIds === "fault" ? [duplicateId(id)] : []),
+    ...checkTurns(conversations),
+    ...checkTags(conversations, image !== null && image !== undefined),
+    ...(image == null ? [] : checkImagePath(image, imagesFolder)),
+  ];
+  if (faults.length > 0) return { faults };
+  const record: LlavaRecord = {
+    id: count > 1 ? `${id}#${count}` : id,
+    ...(image != null && { image }),
+    conversations: conversations as LlavaRecord["conversations"], // checkTurns has looked at the roles
+    ...(context != null && { context }),
+    ...(type != null && { type }),
+    ...(group != null && { group }),
+  };
+  return { record, faults };
 }
 
-/** A fault that does not know yet in which record it is. */
-class RecordFault extends Error {
-  constructor(
-    readonly kind: FaultKind,
-    readonly field: string,
-    message: string,
-  ) {
-    super(message);
-  }
-}
-
-const id = z.union([z.string().min(1), z.number().transform(String)]); // some mixtures have numbers
 const schema = z.object({
-  id,
+  id: z.union([z.string().min(1), z.number().transform(String)]), // some mixtures have numbers
   image: z.string().nullish(),
   context: z.string().min(1).nullish(),
   conversations: z.array(z.object({ from: z.string(), value: z.string() })).min(1),
   type: z.string().nullish(),
   group: z.string().nullish(),
 });
+type ParsedRecord = z.infer<typeof schema>;
+type Turns = ParsedRecord["conversations"];
 
-function parse<T>(shape: z.ZodType<T>, value: unknown): T {
-  const parsed = shape.safeParse(value);
-  if (parsed.success) return parsed.data;
-  const issue = parsed.error.issues[0]!;
-  throw new RecordFault("wrong-shape", fieldName(issue.path), `${issue.message}.`);
-}
-
-function parseRecord(value: unknown): LlavaRecord {
-  const { id, image, context, type, group, conversations: turns } = parse(schema, value);
-  const conversations = turns.map(({ from, value }, turn) => {
-    if (from === "human" || from === "gpt") return { from, value } as const;
-    const message = `the role is ${JSON.stringify(from)}; it must be "human" or "gpt".`;
-    throw new RecordFault("unknown-role", `conversations[${turn}].from`, message);
-  });
-  return {
-    id,
-    ...(image != null && { image }),
-    conversations,
-    ...(context != null && { context }),
-    ...(type != null && { type }),
-    ...(group != null && { group }),
-  };
-}
-
-function decodeUtf8(bytes: Buffer): string {
+/** The record, or why its bytes are none. */
+function parseRecord(bytes: Buffer | null): ParsedRecord | RecordFault[] {
+  if (bytes === null) return [fault("too-long", "", `it is over ${MAX_ELEMENT_BYTES} bytes.`)];
+  let text: string;
   try {
-    return new TextDecoder("utf-8", { fatal: true }).decode(bytes);
+    text = new TextDecoder("utf-8", { fatal: true }).decode(bytes);
   } catch {
-    throw new RecordFault("invalid-utf8", "", "it has bytes that are not UTF-8. Convert the file to UTF-8.");
+    return [fault("invalid-utf8", "", "it has bytes that are not UTF-8. Convert the file to UTF-8.")];
   }
-}
-
-function parseJson(text: string): unknown {
+  let value: unknown;
   try {
-    return JSON.parse(text);
+    value = JSON.parse(text);
   } catch (error) {
-    throw new RecordFault("invalid-json", "", `${(error as Error).message}.`);
+    return [fault("invalid-json", "", `${(error as Error).message}.`)];
   }
+  const parsed = schema.safeParse(value);
+  if (parsed.success) return parsed.data;
+  return parsed.error.issues.map(({ path, message }) => fault("wrong-shape", fieldName(path), `${message}.`));
 }
 
-function checkConversations({ image, conversations }: LlavaRecord): void {
-  const tagged: number[] = []; // the turn of each tag
-  for (const [turn, { from, value }] of conversations.entries()) {
-    const expected = turn % 2 === 0 ? "human" : "gpt";
-    const field = `conversations[${turn}].value`;
-    if (from !== expected) {
-      const message = `it is from ${from}; turns must go human, gpt, human, gpt, …`;
-      throw new RecordFault("turn-order", `conversations[${turn}].from`, message);
-    }
-    const tags = value.split(IMAGE_TAG).length - 1;
-    for (let tag = 0; tag < tags; tag++) tagged.push(turn);
-    if (from !== "gpt") continue;
-    if (value.trim() === "") throw new RecordFault("empty-answer", field, "there is nothing to learn to say.");
-    if (tags > 0) throw new RecordFault("image-token-in-answer", field, `${IMAGE_TAG} belongs into a human turn.`);
+function fault(kind: FaultKind, field: string, message: string): RecordFault {
+  return { kind, field, message };
+}
+
+function duplicateId(id: string): RecordFault {
+  return fault("duplicate-id", "id", `${JSON.stringify(id)} names an earlier record too. Give each record its own id.`);
+}
+
+/** Other formats' names of the two roles. */
+const renamed: Readonly<Record<string, string>> = { user: "human", assistant: "gpt", model: "gpt", bot: "gpt" };
+
+/** Roles, their order, and that the model says something. */
+function checkTurns(turns: Turns): RecordFault[] {
+  const unknown = turns.flatMap(({ from }, turn) => {
+    if (from === "human" || from === "gpt") return [];
+    const advice = Object.hasOwn(renamed, from) ? ` Write "${renamed[from]}".` : "";
+    const message = `the role is ${JSON.stringify(from)}; it must be "human" or "gpt".${advice}`;
+    return [fault("unknown-role", `conversations[${turn}].from`, message)];
+  });
+  const empty = turns.flatMap(({ from, value }, turn) =>
+    from === "gpt" && value.trim() === ""
+      ? [
+          fault(
+            "empty-answer",
+            `conversations[${turn}].value`,
+            "the answer is empty: there is nothing to learn to say.",
+          ),
+        ]
+      : [],
+  );
+  // With an unknown role nobody can tell whose turn it is.
+  return [...unknown, ...empty, ...(unknown.length > 0 ? [] : checkOrder(turns))];
+}
+
+function checkOrder(turns: Turns): RecordFault[] {
+  const wrong = turns.findIndex(({ from }, turn) => from !== (turn % 2 === 0 ? "human" : "gpt"));
+  if (wrong >= 0) {
+    const message = `it is from ${turns[wrong]!.from}, out of order; turns must go human, gpt, human, gpt and so on.`;
+    return [fault("turn-order", `conversations[${wrong}].from`, message)];
   }
-  if (conversations.length % 2 === 1) {
-    throw new RecordFault(
-      "turn-order",
-      `conversations[${conversations.length - 1}]`,
-      "the last question has no answer.",
-    );
+  if (turns.length % 2 === 0) return [];
+  return [fault("turn-order", `conversations[${turns.length - 1}]`, "the last question has no answer.")];
+}
+
+/** One tag for a picture, in a question; none without one. */
+function checkTags(turns: Turns, hasImage: boolean): RecordFault[] {
+  const tagsOf = (value: string) => value.split(IMAGE_TAG).length - 1;
+  const field = (turn: number) => `conversations[${turn}].value`;
+  const inAnswers = turns.flatMap(({ from, value }, turn) =>
+    from === "gpt" && tagsOf(value) > 0
+      ? [fault("image-token-in-answer", field(turn), `${IMAGE_TAG} belongs into a human turn.`)]
+      : [],
+  );
+  const tagged = turns.flatMap(({ from, value }, turn) => (from === "gpt" ? [] : Array(tagsOf(value)).fill(turn)));
+  const place = field((tagged.at(-1) as number | undefined) ?? 0);
+  if (!hasImage && tagged.length > 0) {
+    const message = `it has ${IMAGE_TAG} without a picture: the record names no image.`;
+    return [...inAnswers, fault("image-token-without-image", place, message)];
   }
-  const place = `conversations[${tagged.at(-1) ?? 0}].value`;
-  if (image === undefined) {
-    if (tagged.length > 0) {
-      throw new RecordFault("image-token-without-image", place, `it has ${IMAGE_TAG}, but the record names no image.`);
-    }
-  } else if (tagged.length === 0) {
+  if (hasImage && tagged.length === 0) {
+    if (inAnswers.length > 0) return inAnswers;
     const message = `the record names an image: put ${IMAGE_TAG} where the picture belongs, as a rule before the first question.`;
-    throw new RecordFault("image-token-missing", place, message);
-  } else if (tagged.length > 1) {
-    throw new RecordFault("image-token-doubled", place, `${tagged.length} times ${IMAGE_TAG} for one image; keep one.`);
+    return [fault("image-token-missing", place, message)];
   }
+  if (tagged.length > 1) {
+    const message = `${tagged.length} times ${IMAGE_TAG} for one image; keep one.`;
+    return [...inAnswers, fault("image-token-doubled", place, message)];
+  }
+  return inAnswers;
 }
 
-function checkImagePath(image: string, imagesFolder: string | undefined): void {
+function checkImagePath(image: string, imagesFolder: string | undefined): RecordFault[] {
   if (imagesFolder === undefined) {
-    throw new RecordFault("missing-image", "image", "no images folder was given: set imagesFolder.");
+    return [fault("missing-image", "image", "it names a picture, but no images folder was given.")];
   }
   try {
     resolveImage(imagesFolder, image);
+    return [];
   } catch (error) {
-    const fault = error instanceof DataError ? error.faults[0] : undefined;
-    if (fault === undefined) throw error;
-    throw new RecordFault(fault.kind, "image", fault.message);
+    const found = error instanceof DataError ? error.faults[0] : undefined;
+    if (found === undefined) throw error;
+    return [fault(found.kind, "image", found.message)];
   }
-}
-
-function checkId<T extends { id: string }>(record: T, seen: Map<string, number>, duplicates: "fault" | "number"): T {
-  const count = (seen.get(record.id) ?? 0) + 1;
-  seen.set(record.id, count);
-  if (count === 1) return record;
-  if (duplicates === "number") return { ...record, id: `${record.id}#${count}` };
-  const message = `${JSON.stringify(record.id)} names an earlier record too. Set duplicateIds: "number" to tell them apart.`;
-  throw new RecordFault("duplicate-id", "id", message);
 }
 
 /** ["conversations", 1, "value"] -> "conversations[1].value" */

@@ -1,7 +1,13 @@
 import type { LlavaRecord } from "../data/records.js";
 import { IMAGE_TOKEN_INDEX, type ImageRef, type Sample } from "../data/samples.js";
 import { DataError } from "../errors.js";
-import { type ConversationTemplate, encodeSpans, IGNORE_INDEX, renderConversation } from "../language/conversation.js";
+import {
+  type ConversationTemplate,
+  encodeSpans,
+  IGNORE_INDEX,
+  IMAGE_TAG,
+  renderConversation,
+} from "../language/conversation.js";
 import type { TextTokenizer } from "../language/tokenizer.js";
 
 /** A question of a test set: its prompt as a sample without targets, and the answer it is held against. */
@@ -40,6 +46,26 @@ export function testQuestion(
       labels: inputIds.map(() => IGNORE_INDEX),
     },
   };
+}
+
+/**
+ * A question for each answer of a record, with the turns before it as they are given: `ID#2` is the second one's.
+ */
+export function questionsOf(
+  record: LlavaRecord,
+  tokenizer: TextTokenizer,
+  template: ConversationTemplate,
+  imageRef: (image: string) => ImageRef,
+): TestQuestion[] {
+  const { id, image, conversations } = record;
+  const count = conversations.length / 2;
+  return Array.from({ length: count }, (_, answer) => {
+    const turns = conversations.slice(0, 2 * answer + 2);
+    const isShown = image !== undefined && turns.some(({ value }) => value.includes(IMAGE_TAG));
+    const asked: LlavaRecord = { ...record, id: count > 1 ? `${id}#${answer + 1}` : id, conversations: turns };
+    if (!isShown) delete asked.image; // it is shown later
+    return testQuestion(asked, tokenizer, template, imageRef);
+  });
 }
 
 /** As exact match counts: case and surrounding space do not matter. */

@@ -9,12 +9,14 @@ import type { TextTokenizer } from "../language/tokenizer.js";
 import type { VisionLanguageModel } from "../model/lvlm.js";
 import type { Prediction } from "../report/run-folder.js";
 import { isExactMatch, type TestQuestion } from "./questions.js";
+import { groupBy } from "./record-scores.js";
 
 export interface EvaluateOptions {
   model: VisionLanguageModel;
   tokenizer: TextTokenizer;
   questions: readonly TestQuestion[];
-  visual: VisualCache;
+  /** Null where no question shows a picture. */
+  visual: VisualCache | null;
   imageTokens: number;
   /** Pictures whose questions are answered side by side. */
   batchPictures: number;
@@ -59,14 +61,15 @@ function answer(
   { model, visual, imageTokens, maxNewTokens, tokenizer, device }: EvaluateOptions,
 ): Map<string, number[]> {
   const prompts = asked.map(({ prompt }) => prompt);
-  const whole = { capacity: Number.MAX_SAFE_INTEGER, imageTokens, sharePrefix: true };
+  const whole = { capacity: Number.MAX_SAFE_INTEGER, imageTokens, compact: true };
   // A row a picture: as long as the longest of them.
   const longest = Math.max(
     ...[...groupBy(prompts, pictureOf).values()].map((group) => planRows(group, whole)[0]!.length),
   );
   const packed = packSamples(prompts, { ...whole, capacity: longest });
   return tidy(() => {
-    const { features } = visual.batch(packed.images.map(({ ref }) => ref.key));
+    const keys = packed.images.map(({ ref }) => ref.key);
+    const features = keys.length > 0 ? visual!.batch(keys).features : null;
     const ids = generate(model, packed, features, { eosId: tokenizer.eosId, maxNewTokens, device });
     return new Map(packed.sampleIds.map((id, index) => [id, ids[index]!]));
   });
@@ -74,16 +77,6 @@ function answer(
 
 function pictureOf({ image, id }: Sample): string {
   return image?.key ?? id;
-}
-
-function groupBy<T>(items: readonly T[], keyOf: (item: T) => string): Map<string, T[]> {
-  const groups = new Map<string, T[]>();
-  for (const item of items) {
-    const group = groups.get(keyOf(item));
-    if (group) group.push(item);
-    else groups.set(keyOf(item), [item]);
-  }
-  return groups;
 }
 
 /** One prediction a line; the file is whole or, after a crash, the one before. */

@@ -38,11 +38,11 @@ function answerAlone(prompt: Sample, eosId: number, maxNewTokens: number): numbe
 /** Answers by sample id. */
 function answerPacked(
   samples: readonly Sample[],
-  { capacity, sharePrefix = true }: { capacity: number; sharePrefix?: boolean },
+  { capacity, compact = true }: { capacity: number; compact?: boolean },
   options: { eosId: number; maxNewTokens: number },
 ): Record<string, number[]> {
   return tidy(() => {
-    const batch = packSamples(samples, { capacity, imageTokens: tiny.positions, sharePrefix });
+    const batch = packSamples(samples, { capacity, imageTokens: tiny.positions, compact });
     const keys = batch.images.map(({ ref }) => ref.key);
     const features = keys.length > 0 ? visuals.batch(keys).features : null;
     const answers = generate(network.model, batch, features, { ...options, device: "cpu" });
@@ -70,7 +70,7 @@ test("packed prompts get the answers that each gets alone", () => {
   const anyCase = fc.record({
     prompts: anyPrompts,
     capacity: fc.integer({ min: 13, max: 60 }),
-    sharePrefix: fc.boolean(),
+    compact: fc.boolean(),
     end: fc.nat(),
   });
   fc.assert(
@@ -102,7 +102,7 @@ const questions = [
 ];
 
 test("prompts are in the order of samples; a question asked twice is answered twice", () => {
-  const batch = packSamples(questions, { capacity: 40, imageTokens: tiny.positions, sharePrefix: true });
+  const batch = packSamples(questions, { capacity: 40, imageTokens: tiny.positions, compact: true });
   expect(batch.sampleIds).toEqual(["cat 1", "cat 2", "cat 3", "dog 1", "text"]);
   expect(promptsOf(batch)).toEqual([
     { row: 0, document: 0, segment: 1, last: 7 },
@@ -138,7 +138,7 @@ test("no token may be asked for, and nothing", () => {
 
 test("the features must fill the picture's positions", () => {
   tidy(() => {
-    const batch = packSamples(questions, { capacity: 40, imageTokens: tiny.positions, sharePrefix: true });
+    const batch = packSamples(questions, { capacity: 40, imageTokens: tiny.positions, compact: true });
     const tooFew = F.zeros([1, tiny.positions, tiny.visualDim]);
     const options = { eosId: NO_END, maxNewTokens: 1, device: "cpu" };
     expect(() => generate(network.model, batch, tooFew, options)).toThrow(

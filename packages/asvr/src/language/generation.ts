@@ -1,7 +1,7 @@
 import { noGrad, type Tensor, tensor, tidy } from "@asvr/torch";
 import type { PackedBatch } from "../data/packing.js";
 import { DataError } from "../errors.js";
-import { batchTensors } from "../model/layout.js";
+import { batchTensors, readColumns } from "../model/layout.js";
 import type { VisionLanguageModel } from "../model/lvlm.js";
 import { KeyValueCache } from "./llama.js";
 
@@ -40,7 +40,7 @@ export function generate(
   if (prompts.length !== batch.sampleIds.length) {
     throw new DataError(
       `generate: ${batch.sampleIds.length} samples of the batch are ${prompts.length} prompt(s): a sample that is its ` +
-        "prefix alone cannot share it with others. Pack with sharePrefix: false.",
+        "prefix alone cannot share it with others. Pack with compact: false.",
     );
   }
   const answers: number[][] = prompts.map(() => []);
@@ -51,9 +51,12 @@ export function generate(
     tidy(() => {
       const tensors = batchTensors(batch, device);
       using cache = new KeyValueCache();
-      const states = model.hiddenStates(tensors, features, { cache });
-      const lastPositions = Int32Array.from(prompts, ({ last }) => last);
-      const logits = model.logitsAt(states, tensor(lastPositions, { device }).to("int64"));
+      const lastPositions = prompts.map(({ last }) => last);
+      const { columns, count, stateAt } = readColumns(batch, lastPositions);
+      const readout = tensor(columns, { shape: [batch.rows, count], device }).to("int64");
+      const states = model.hiddenStates(tensors, features, { cache, readout });
+      const read = tensor(Int32Array.from(lastPositions, stateAt), { device }).to("int64");
+      const logits = model.logitsAt(states, read);
       let next = logits.argmax(-1).toNumbers();
       // What each cached token belongs to, a key a row and token: (document, segment), the prefix apart.
       const cached = Array.from({ length: batch.rows }, (_, row) => ownersOfRow(batch, row));

@@ -47,6 +47,11 @@ export interface LlamaContext {
   /** bool (batch, 1, tokens, cached + tokens): true where a token may look. */
   mask?: Tensor;
   cache?: KeyValueCache;
+  /**
+   * int64 (batch, count): the columns whose hidden states are wanted, if not all are. The last layer then computes no
+   * others: a training step reads only those that predict something, a prompt's answer begins at its last token.
+   */
+  readout?: Tensor;
   /** Is shown every layer's attention weights (batch, heads, tokens, cached + tokens). Slower: they are made for it. */
   observe?: (layer: number, weights: Tensor) => void;
 }
@@ -54,6 +59,18 @@ export interface LlamaContext {
 interface LayerContext extends LlamaContext {
   layer: number;
   angles: RotaryAngles;
+  /** Those of the columns that `readout` names. */
+  queryAngles: RotaryAngles;
+}
+
+/** The rows of `x` that `columns` name. (batch, tokens, …), int64 (batch, count) -> (batch, count, …) */
+function takeColumns(x: Tensor, columns: Tensor): Tensor {
+  const [batch, tokens, ...rest] = x.shape as [number, number, ...number[]];
+  const offsets = F.arange(0, batch, 1, "int64", x.device).mul(tokens).unsqueeze(1);
+  return x
+    .reshape([batch * tokens, ...rest])
+    .indexSelect(0, columns.add(offsets).flatten())
+    .view([batch, columns.size(1), ...rest]);
 }
 
 /** Causal self-attention with grouped key/value heads. */
@@ -84,22 +101,55 @@ export class LlamaAttention extends nn.Module {
     return { qkvProj: "" };
   }
 
-  /** hiddenStates (batch, tokens, dim) -> same */
+  /** hiddenStates (batch, tokens, dim) -> same, or (batch, count, dim) for a readout of `count` columns */
   forward(hiddenStates: Tensor, context: LayerContext): Tensor {
-    const { numAttentionHeads: heads, numKeyValueHeads: kvHeads } = this.config;
-    const [batch, tokens] = hiddenStates.shape as [number, number, number];
-    const all = this.qkvProj.forwardWhole(hiddenStates).view([batch, tokens, heads + 2 * kvHeads, this.headDim]);
-    // Queries and keys turn together, as one tensor.
-    const turned = rotate(all.narrow(2, 0, heads + kvHeads), context.angles).transpose(1, 2);
-    const query = turned.narrow(1, 0, heads);
-    let key = turned.narrow(1, heads, kvHeads);
-    let value = all.narrow(2, heads + kvHeads, kvHeads).transpose(1, 2);
-    if (context.cache) ({ key, value } = context.cache.extend(context.layer, key, value));
-    const causal = context.mask === undefined && tokens > 1;
-    if (context.observe) context.observe(context.layer, attentionWeights(query, key, context.mask, causal));
-    const mixed = nn.attend(query, key, value, { mask: context.mask, causal });
-    return this.oProj.forward(nn.mergeHeads(mixed));
+    const { layer, readout, cache, observe } = context;
+    const { query, key: newKey, value: newValue } = this.#project(hiddenStates, context);
+    const { key, value } = cache ? cache.extend(layer, newKey, newValue) : { key: newKey, value: newValue };
+    const [tokens, keys] = [hiddenStates.size(1), key.size(2)];
+    const causal = context.mask === undefined && !readout && tokens > 1 && keys === tokens;
+    const mask = causal ? undefined : maskOf(context, tokens, keys, key.device);
+    if (observe) observe(layer, attentionWeights(query, key, mask, causal));
+    return this.oProj.forward(nn.mergeHeads(nn.attend(query, key, value, { mask, causal })));
   }
+
+  /** Queries (of the readout's columns alone), keys and values, turned by their positions: (batch, heads, tokens, headDim) */
+  #project(hiddenStates: Tensor, { angles, queryAngles, readout }: LayerContext) {
+    const { numAttentionHeads: heads, numKeyValueHeads: kvHeads } = this.config;
+    const split = (x: Tensor, count: number) => x.view([x.size(0), x.size(1), count, this.headDim]);
+    if (!readout) {
+      const all = split(this.qkvProj.forwardWhole(hiddenStates), heads + 2 * kvHeads);
+      // Queries and keys turn together, as one tensor.
+      const turned = rotate(all.narrow(2, 0, heads + kvHeads), angles).transpose(1, 2);
+      const value = all.narrow(2, heads + kvHeads, kvHeads).transpose(1, 2);
+      return { query: turned.narrow(1, 0, heads), key: turned.narrow(1, heads, kvHeads), value };
+    }
+    const queries = split(this.qkvProj.forwardPart(takeColumns(hiddenStates, readout), "q_proj"), heads);
+    const keysAndValues = split(this.qkvProj.forwardPart(hiddenStates, "k_proj", "v_proj"), 2 * kvHeads);
+    const [keys, values] = keysAndValues.chunk(2, 2) as [Tensor, Tensor];
+    return {
+      query: rotate(queries, queryAngles).transpose(1, 2),
+      key: rotate(keys, angles).transpose(1, 2),
+      value: values.transpose(1, 2),
+    };
+  }
+}
+
+/**
+ * What the queries see, bool (batch, 1, queries, keys): those of the readout's columns, or of all new tokens. `tokens`
+ * of the keys are new, the others cached. Without a mask a token sees what is not later.
+ */
+function maskOf({ readout, mask }: LlamaContext, tokens: number, keys: number, device: string): Tensor | undefined {
+  if (mask) {
+    if (!readout) return mask;
+    const [batch, count] = readout.shape as [number, number];
+    return mask.gather(2, readout.view([batch, 1, count, 1]).expand([-1, -1, -1, keys]));
+  }
+  if (tokens === 1) return undefined; // the newest token sees all
+  const columns = readout ?? F.arange(0, tokens, 1, "int64", device).unsqueeze(0);
+  return F.arange(0, keys, 1, "int64", device)
+    .le(columns.add(keys - tokens).unsqueeze(-1))
+    .unsqueeze(1);
 }
 
 /** The weights that the fused kernel doesn't show: softmax(q kᵀ / sqrt(headDim)), (batch, heads, queries, keys). */
@@ -150,7 +200,8 @@ export class LlamaLayer extends nn.Module {
   }
 
   forward(x: Tensor, context: LayerContext): Tensor {
-    const attended = x.add(this.selfAttn.forward(this.inputLayernorm.forward(x), context));
+    const read = context.readout ? takeColumns(x, context.readout) : x;
+    const attended = read.add(this.selfAttn.forward(this.inputLayernorm.forward(x), context));
     return attended.add(this.mlp.forward(this.postAttentionLayernorm.forward(attended)));
   }
 }
@@ -170,7 +221,7 @@ export class LlamaModel extends nn.Module {
 
   /**
    * @param embeddings (batch, tokens, hiddenSize), from `embedTokens` or from a projector
-   * @returns the last hidden states after the final norm, (batch, tokens, hiddenSize)
+   * @returns the last hidden states after the final norm, (batch, tokens, hiddenSize), or those of `context.readout`
    */
   forward(embeddings: Tensor, context: LlamaContext = {}): Tensor {
     const states = this.hiddenStates(embeddings, context);
@@ -179,17 +230,27 @@ export class LlamaModel extends nn.Module {
 
   /** As Hugging Face's `hidden_states`: embeddings, the outputs of all layers but the last, and the normed last one. */
   hiddenStates(embeddings: Tensor, context: LlamaContext = {}): Tensor[] {
-    const { hiddenSize, numAttentionHeads, ropeTheta } = this.config;
-    const positions = context.positions ?? F.arange(0, embeddings.size(1), 1, "int64", embeddings.device).unsqueeze(0);
-    const angles = rotaryAngles(positions, hiddenSize / numAttentionHeads, ropeTheta);
+    const { readout, ...shared } = context;
+    const [batch, tokens] = embeddings.shape as [number, number, number];
+    const positions = context.positions ?? F.arange(0, tokens, 1, "int64", embeddings.device).unsqueeze(0);
+    const angles = this.#angles(positions);
+    const queryAngles = readout ? this.#angles(positions.expand([batch, -1]).gather(1, readout)) : angles;
     const states = [embeddings];
     for (const [layer, module] of this.layers.entries()) {
       const input = states[states.length - 1]!;
+      const isLast = layer === this.layers.length - 1;
       // A scope a layer: what backward needs stays alive in libtorch, the rest is freed at once.
-      states.push(tidy(() => module.forward(input, { ...context, layer, angles })));
+      states.push(
+        tidy(() => module.forward(input, { ...shared, layer, angles, queryAngles, ...(isLast && { readout }) })),
+      );
     }
     states.push(this.norm.forward(states.pop()!));
     return states;
+  }
+
+  #angles(positions: Tensor): RotaryAngles {
+    const { hiddenSize, numAttentionHeads, ropeTheta } = this.config;
+    return rotaryAngles(positions, hiddenSize / numAttentionHeads, ropeTheta);
   }
 }
 

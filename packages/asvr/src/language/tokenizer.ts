@@ -135,6 +135,11 @@ export class TextTokenizer {
     return this.#library.decode(known, { skip_special_tokens: skipSpecialTokens });
   }
 
+  /** Every token as the vocabulary spells it, and its id. */
+  get vocabulary(): Readonly<Record<string, number>> {
+    return Object.fromEntries(this.#library.get_vocab());
+  }
+
   /** The id of a token as the vocabulary spells it, such as `</s>` or `▁the`. */
   tokenId(token: string): number | undefined {
     return this.#library.token_to_id(token);

@@ -1,4 +1,4 @@
-import { F, grad, noGrad, type Tensor, tidy } from "@asvr/torch";
+import { F, isRecording, noGrad, type Tensor, tidy, withGradients } from "@asvr/torch";
 
 /** Logits that may be held at once, in elements: 16 Mi are 64 MB in float32. */
 const WHOLE_LOGITS = 1 << 24;
@@ -6,74 +6,77 @@ const WHOLE_LOGITS = 1 << 24;
 export interface LinearNll {
   /** Scalar in nats: the sum over rows. Carries the gradient to hidden states, weight and bias. */
   nll: Tensor;
-  /** Rows whose most likely class is the target: an int64 scalar. */
+  /** Rows for which no class is more likely than the target: an int64 scalar. */
   correct: Tensor;
 }
 
 /**
- * Sum of −log softmax(x Wᵀ + b)[target] over rows. Where the logits are many, they are made chunk by chunk and their
- * gradient is taken on the spot, so that no logits tensor is ever whole: the memory of one chunk, the time of one pass.
+ * Sum of −log softmax(x Wᵀ + b)[target] over rows. Logits are made some rows at a time, and their gradient is taken on
+ * the spot: it is softmax minus one-hot, written over the logits. So no logits tensor is ever whole or kept for
+ * backward, and nothing is computed twice. It has first derivatives only.
  * @param x (rows, dim)
  * @param weight (classes, dim)
  * @param targets int64 (rows), each in [0, classes)
+ * @param chunkRows rows whose logits are made at once
  */
-export function linearNll(x: Tensor, weight: Tensor, bias: Tensor | null, targets: Tensor): LinearNll {
-  const [rows, classes] = [x.size(0), weight.size(0)];
-  if (rows * classes <= WHOLE_LOGITS) return wholeNll(x, weight, bias, targets);
-  return chunkedNll(x, weight, bias, targets, Math.max(1, Math.floor(WHOLE_LOGITS / classes)));
-}
-
-function wholeNll(x: Tensor, weight: Tensor, bias: Tensor | null, targets: Tensor): LinearNll {
-  return tidy(() => {
-    const logits = F.linear(x, weight, bias).to("float32"); // a softmax over many classes is too coarse in bfloat16
-    const nll = logits.crossEntropyLoss(targets, undefined, 2 /* sum */);
-    return { nll, correct: noGrad(() => logits.detach().argmax(-1).eq(targets).sum()) };
-  });
-}
-
-/** As `wholeNll`, `chunkRows` rows at a time. Exported for its test. */
-export function chunkedNll(
+export function linearNll(
   x: Tensor,
   weight: Tensor,
   bias: Tensor | null,
   targets: Tensor,
-  chunkRows: number,
+  chunkRows = Math.max(1, Math.floor(WHOLE_LOGITS / weight.size(0))),
 ): LinearNll {
   return tidy(() => {
-    const inputs = [x, weight, bias];
-    // Those of weight and bias grow chunk by chunk: in bfloat16 the later ones would be lost in the sum.
-    const sums = inputs.map((input, index) =>
-      input?.requiresGrad
-        ? input
-            .detach()
-            .zerosLike()
-            .to(index === 0 ? input.dtype : "float32")
-        : null,
-    );
-    let nll = F.zeros([], "float32", x.device);
-    let correct = F.zeros([], "int64", x.device);
-    let isRecorded = false; // never under noGrad
-    for (let start = 0; start < x.size(0); start += chunkRows) {
-      const count = Math.min(chunkRows, x.size(0) - start);
-      [nll, correct] = tidy(() => {
-        const [rows, ...shared] = [x.detach().narrow(0, start, count), weight.detach(), bias?.detach() ?? null];
-        const leaves = [rows!, ...shared].map((leaf, index) => leaf?.setRequiresGrad(sums[index] !== null) ?? null);
-        const chunk = wholeNll(leaves[0]!, leaves[1]!, leaves[2]!, targets.narrow(0, start, count));
-        isRecorded = chunk.nll.requiresGrad;
-        if (isRecorded) {
-          const places = [sums[0]?.narrow(0, start, count), sums[1], sums[2]].filter((place) => place != null);
-          const wanted = leaves.filter((leaf): leaf is Tensor => leaf?.requiresGrad ?? false);
-          for (const [index, gradient] of grad([chunk.nll], wanted).entries()) places[index]!.add_(gradient!);
-        }
-        return [nll.add(chunk.nll.detach()), correct.add(chunk.correct)] as const;
-      });
-    }
-    if (!isRecorded) return { nll, correct };
-    // Terms of value 0 whose gradient is what was summed: (input − its own value) · gradient.
-    for (const [index, input] of inputs.entries()) {
-      const sum = sums[index];
-      if (input && sum) nll = nll.add(input.sub(input.detach()).mul(sum.to(input.dtype)).sum());
-    }
-    return { nll, correct };
+    const inputs = bias ? [x, weight, bias] : [x, weight];
+    const wanted = inputs.map((input) => isRecording() && input.requiresGrad);
+    const { nll, correct, gradients } = noGrad(() => {
+      let sums = emptySums(x, wanted);
+      for (let start = 0; start < x.size(0); start += chunkRows) {
+        const rows = x.narrow(0, start, Math.min(chunkRows, x.size(0) - start));
+        const ids = targets.narrow(0, start, rows.size(0)).unsqueeze(1); // (count, 1)
+        sums = tidy(() => {
+          // A softmax over many classes is too coarse in bfloat16.
+          const logProbabilities = F.linear(rows, weight, bias).to("float32").logSoftmax(-1); // (count, classes)
+          const likelihoods = logProbabilities.gather(1, ids);
+          const isRight = likelihoods.ge(logProbabilities.amax(-1, true));
+          const counted = { ...sums, nll: sums.nll.sub(likelihoods.sum()), correct: sums.correct.add(isRight.sum()) };
+          if (!wanted.includes(true)) return counted;
+          const gradient = logProbabilities.exp_().scatter_(1, ids, -1, "add").to(x.dtype);
+          sums.x?.narrow(0, start, rows.size(0)).copy_(gradient.mm(weight));
+          return {
+            ...counted,
+            weight: wanted[1] ? plus(sums.weight, gradient.t().mm(rows), rows.size(0) === x.size(0)) : null,
+            bias: wanted[2] ? plus(sums.bias, gradient.sum(0), rows.size(0) === x.size(0)) : null,
+          };
+        });
+      }
+      const found = [sums.x, sums.weight, sums.bias];
+      const gradients = inputs.map((input, i) => (wanted[i] ? (found[i]?.to(input.dtype) ?? input.zerosLike()) : null));
+      return { ...sums, gradients };
+    });
+    return { nll: withGradients(nll, inputs, gradients), correct };
   });
+}
+
+interface Sums extends LinearNll {
+  /** Gradients; null where none is wanted, or none has come yet. */
+  x: Tensor | null;
+  weight: Tensor | null;
+  bias: Tensor | null;
+}
+
+function emptySums(x: Tensor, [wantsX]: readonly boolean[]): Sums {
+  return {
+    nll: F.zeros([], "float32", x.device),
+    correct: F.zeros([], "int64", x.device),
+    x: wantsX ? F.empty(x.shape, x.dtype, x.device) : null,
+    weight: null,
+    bias: null,
+  };
+}
+
+/** Over several chunks in float32: in bfloat16 the later ones would be lost in the sum. */
+function plus(sum: Tensor | null, part: Tensor, isWhole: boolean): Tensor {
+  if (sum) return sum.add_(part);
+  return isWhole ? part : part.to("float32");
 }

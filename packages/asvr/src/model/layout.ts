@@ -1,7 +1,9 @@
 import { F, type Tensor, tensor, tidy } from "@asvr/torch";
 import type { PackedBatch } from "../data/packing.js";
+import { ConfigError } from "../errors.js";
+import type { Alignment } from "../supervision/supervision.js";
 
-/** A packed batch as tensors on a device: what the language model and the losses read. */
+/** A packed batch as tensors on a device: what the language model reads. */
 export interface BatchTensors {
   /** int64 (rows, length) */
   inputIds: Tensor;
@@ -11,30 +13,82 @@ export interface BatchTensors {
   mask: Tensor;
   /** int64 (image tokens): flat index of every image token, pictures in the order of `images` */
   imagePositions: Tensor;
-  /** Whether a document begins with its picture: no token before it could predict its first codes. */
-  beginsWithImage: boolean;
-  /** int64 (targets): flat index of the hidden state that predicts each target, and the target */
-  targetPositions: Tensor;
+}
+
+/** The hidden states that the losses of a batch read, so that no others are computed at the end. */
+export interface Readout {
+  /** int64 (rows, count): their columns. A row with fewer of them repeats one. */
+  columns: Tensor;
+  /** int64 (targets): flat index, in (rows, count), of the state that predicts each target; and the target. */
+  targetStates: Tensor;
   targetIds: Tensor;
+  /** int64 (image tokens): that of the state that predicts the codes of each; null where nothing does. */
+  imageStates: Tensor | null;
 }
 
 /** Moves a batch to a device and makes its attention mask. The caller frees the tensors (a `tidy` does). */
 export function batchTensors(batch: PackedBatch, device: string): BatchTensors {
   return tidy(() => {
     const { rows, length } = batch;
-    const ids = (array: Int32Array, shape: readonly number[]) =>
-      tensor(array, { shape }).to({ dtype: "int64", device });
-    const grid = (array: Int32Array) => ids(array, [rows, length]);
+    const grid = (array: Int32Array) => int64(array, device).view([rows, length]);
     return {
       inputIds: grid(batch.inputIds),
       positions: grid(batch.positions),
       mask: visibilityMask(grid(batch.documents), grid(batch.segments)),
-      imagePositions: ids(imagePositions(batch), [batch.images.reduce((sum, image) => sum + image.length, 0)]),
-      beginsWithImage: batch.images.some(({ row, start }) => batch.positions[row * length + start] === 0),
-      targetPositions: ids(batch.targets.positions, [batch.targets.positions.length]),
-      targetIds: ids(batch.targets.ids, [batch.targets.ids.length]),
+      imagePositions: int64(imagePositions(batch), device),
     };
   });
+}
+
+/**
+ * @param alignment which hidden state predicts the codes of an image position; null where none does
+ * @throws ConfigError with alignment "next" where a document begins with its picture
+ */
+export function readoutOf(batch: PackedBatch, alignment: Alignment | null, device: string): Readout {
+  const targets = batch.targets.positions;
+  const images = alignment && imagePositions(batch);
+  if (images && alignment === "next") {
+    requireTokenBefore(batch);
+    for (const [index, position] of images.entries()) images[index] = position - 1;
+  }
+  const { columns, count, stateAt } = readColumns(batch, images ? [...targets, ...images] : targets);
+  const states = (positions: Int32Array) => int64(positions.map(stateAt), device);
+  return tidy(() => ({
+    columns: int64(columns, device).view([batch.rows, count]),
+    targetStates: states(targets),
+    targetIds: int64(batch.targets.ids, device),
+    imageStates: images && states(images),
+  }));
+}
+
+/** The columns of a readout: those of `positions`, which are flat indices, row by row. */
+export function readColumns({ rows, length }: Pick<PackedBatch, "rows" | "length">, positions: Iterable<number>) {
+  const byRow = Array.from({ length: rows }, () => new Map<number, number>()); // column -> its place
+  for (const position of positions) {
+    const places = byRow[Math.floor(position / length)]!;
+    const column = position % length;
+    if (!places.has(column)) places.set(column, places.size);
+  }
+  const count = Math.max(1, ...byRow.map(({ size }) => size));
+  const columns = new Int32Array(rows * count);
+  for (const [row, places] of byRow.entries()) columns.set([...places.keys()], row * count);
+  const stateAt = (position: number) => {
+    const row = Math.floor(position / length);
+    return row * count + byRow[row]!.get(position % length)!;
+  };
+  return { columns, count, stateAt };
+}
+
+function requireTokenBefore({ images, positions, length }: PackedBatch): void {
+  if (images.every(({ row, start }) => positions[row * length + start]! > 0)) return;
+  throw new ConfigError(
+    'with alignment "next" the token before a picture predicts its first codes, but a document begins with its ' +
+      'picture. Use a tokenizer that starts every text with a token, or alignment "same".',
+  );
+}
+
+function int64(values: Int32Array, device: string): Tensor {
+  return tensor(values).to({ dtype: "int64", device });
 }
 
 /**

@@ -9,7 +9,7 @@ import { VisualHead } from "../supervision/visual-head.js";
 import { ResidualQuantizer } from "../tokenizers/residual-quantizer.js";
 import { SemanticBranch } from "../tokenizers/semantic-branch.js";
 import { type SiglipVisionConfig, SiglipVisionTower } from "../vision/siglip.js";
-import { batchTensors } from "./layout.js";
+import { type BatchTensors, batchTensors } from "./layout.js";
 import { type Losses, totalLoss, VisionLanguageModel, type VisualBatch } from "./lvlm.js";
 import { Projector } from "./projector.js";
 
@@ -74,7 +74,7 @@ goldenFamily<Config, Sidecar>("g_asvr_llama", (golden) => {
   const lengths = golden.sidecar.samples.map(({ length, has_image }) => length + (has_image ? tower.positions - 1 : 0));
   // A sample a row, as the reference has them; then all in one row, which changes nothing.
   for (const capacity of [Math.max(...lengths), lengths.reduce((sum, length) => sum + length)]) {
-    const batch = packSamples(samples, { capacity, imageTokens: tower.positions, sharePrefix: false });
+    const batch = packSamples(samples, { capacity, imageTokens: tower.positions, compact: false });
     expectTargets(golden, batch);
     const step = new OfficialStep(golden, batch, features);
     using model = buildModel(golden, "same");
@@ -112,7 +112,7 @@ goldenFamily<Config, Sidecar>("g_asvr_llama", (golden) => {
   const batch = packSamples(samples, {
     capacity: Math.max(...lengths),
     imageTokens: tower.positions,
-    sharePrefix: false,
+    compact: false,
   });
   const step = new OfficialStep(golden, batch, features);
   for (const [name, steps] of Object.entries(golden.sidecar.trajectories)) {
@@ -123,12 +123,14 @@ goldenFamily<Config, Sidecar>("g_asvr_llama", (golden) => {
 
 /** The loss of the release, made of ours. */
 class OfficialStep {
-  readonly #tensors;
+  readonly #batch: PackedBatch;
+  readonly #tensors: BatchTensors;
   readonly #visual: VisualBatch;
   readonly #textOnly: { cumulative: Tensor; codes: Tensor } | undefined;
   readonly counts: { text: number; vision: number };
 
   constructor(golden: Golden<Config, Sidecar>, batch: PackedBatch, features: Tensor) {
+    this.#batch = batch;
     this.#tensors = batchTensors(batch, device);
     const codes = golden.tensor("out/codes");
     const inOrder = indices(batch.images.map(({ ref }) => Number(ref.key)));
@@ -147,7 +149,7 @@ class OfficialStep {
 
   /** Ours: a text-only sample adds nothing to the vision loss. */
   ours(model: VisionLanguageModel): Losses {
-    return model.losses(this.#tensors, this.#visual);
+    return model.losses(this.#batch, this.#visual);
   }
 
   /**
@@ -207,7 +209,7 @@ function expectValues(
   // (samples, positions, hidden), zero where a sample is text only
   const atImages = F.zeros([sampleCount, positions, hidden], "float32", device);
   const withImages = indices(batch.images.map(({ ref }) => Number(ref.key)));
-  const found = model.statesAtImages(states, step).view([-1, positions, hidden]);
+  const found = states.indexSelect(0, step.imagePositions).view([-1, positions, hidden]);
   const everywhere = atImages.indexCopy(0, withImages, found).flatten(0, 1);
   using quantizer = buildQuantizer(golden);
   const { head } = model.supervision as CodeSupervision;

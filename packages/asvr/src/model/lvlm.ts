@@ -1,9 +1,9 @@
 import { F, nn, ShapeError, type Tensor, tidy } from "@asvr/torch";
-import { ConfigError } from "../errors.js";
+import type { PackedBatch } from "../data/packing.js";
 import type { LlamaContext, LlamaForCausalLM } from "../language/llama.js";
 import type { Alignment, VisualSupervision } from "../supervision/supervision.js";
 import { linearNll } from "./chunked-loss.js";
-import type { BatchTensors } from "./layout.js";
+import { type BatchTensors, batchTensors, readoutOf } from "./layout.js";
 import type { Projector } from "./projector.js";
 
 /** The pictures of a batch, in order: what the model reads of them, and what it is asked to reconstruct. */
@@ -64,7 +64,7 @@ export class VisionLanguageModel extends nn.Module {
     });
   }
 
-  /** Hidden states after the final norm, (rows, length, hiddenSize). */
+  /** Hidden states after the final norm, (rows, length, hiddenSize), or those of `context.readout`. */
   hiddenStates(batch: BatchTensors, features: Tensor | null, context: LlamaContext = {}): Tensor {
     return tidy(() =>
       this.language.model.forward(this.embed(batch, features), {
@@ -81,41 +81,37 @@ export class VisionLanguageModel extends nn.Module {
    * @param options `supervised: false` leaves L_vision out (Table 8: a stage without it)
    * @throws ConfigError with alignment "next" where a document begins with its picture
    */
-  losses(batch: BatchTensors, visual: VisualBatch | null, { supervised = true } = {}): Losses {
+  losses(batch: PackedBatch, visual: VisualBatch | null, { supervised = true } = {}): Losses {
     return tidy(() => {
-      const states = this.hiddenStates(batch, visual?.features ?? null);
-      const flat = states.view([-1, states.size(-1)]);
+      const { device } = this;
+      const hasVision = supervised && this.supervision !== null && visual !== null && visual.features.size(0) > 0;
+      const { columns, ...read } = readoutOf(batch, hasVision ? this.alignment : null, device);
+      const tensors = batchTensors(batch, device);
+      const states = this.hiddenStates(tensors, visual?.features ?? null, { readout: columns }).flatten(0, 1);
       const head = this.language.lmHead?.weight ?? this.language.model.embedTokens.weight;
-      const text = linearNll(flat.indexSelect(0, batch.targetPositions), head, null, batch.targetIds);
+      const text = linearNll(states.indexSelect(0, read.targetStates), head, null, read.targetIds);
       const losses: Losses = {
         textNll: text.nll,
         textCorrect: text.correct,
-        textCount: batch.targetIds.size(0),
+        textCount: read.targetIds.size(0),
         visionCount: 0,
       };
-      if (!supervised || !this.supervision || !visual || visual.features.size(0) === 0) return losses;
-      if (this.alignment === "next" && batch.beginsWithImage) {
-        throw new ConfigError(
-          'VisionLanguageModel: with alignment "next" the token before a picture predicts its first codes, but a document ' +
-            'begins with its picture. Use a tokenizer that starts every text with a token, or alignment "same".',
-        );
-      }
-      const vision = this.supervision.loss(this.statesAtImages(flat, batch), flattened(visual.codes));
+      if (!hasVision) return losses;
+      // Eq. 2: the states at the image positions ("same", the authors' code), or one before each ("next", as printed).
+      const atImages = states.indexSelect(0, read.imageStates!);
+      const vision = this.supervision!.loss(atImages, flattened(visual.codes));
       return {
         ...losses,
         visionNll: vision.nll,
         codesCorrect: vision.correctPerDepth,
-        visionCount: batch.imagePositions.size(0),
+        visionCount: atImages.size(0),
       };
     });
   }
 
-  /**
-   * The hidden states that predict the codes: at the image positions ("same", the authors' code), or one before each
-   * ("next", Eq. 2 as printed; the token before the picture predicts its first codes).
-   */
-  statesAtImages(flat: Tensor, { imagePositions }: Pick<BatchTensors, "imagePositions">): Tensor {
-    return tidy(() => flat.indexSelect(0, this.alignment === "same" ? imagePositions : imagePositions.sub(1)));
+  /** Where its weights are. */
+  get device(): string {
+    return this.language.model.embedTokens.weight.device;
   }
 
   /** Logits of the supervised positions, (targets, vocabSize). */

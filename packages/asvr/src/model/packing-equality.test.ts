@@ -9,7 +9,6 @@ import { IGNORE_INDEX, IMAGE_TOKEN_INDEX, type Sample } from "../data/samples.js
 import type { VisualCache } from "../data/visual-cache.js";
 import { ConfigError } from "../errors.js";
 import { gradientsOf, statesAlone, TinyModel, tiny, tinySample, tinyVisuals } from "./fixture.js";
-import { batchTensors } from "./layout.js";
 import { type Losses, totalLoss } from "./lvlm.js";
 
 setThreads(1); // test files run side by side
@@ -26,7 +25,7 @@ afterAll(() => {
 
 function packedLosses({ model }: TinyModel, batch: PackedBatch): Losses {
   const visual = batch.images.length > 0 ? visuals.batch(batch.images.map(({ ref }) => ref.key)) : null;
-  return model.losses(batchTensors(batch, "cpu"), visual);
+  return model.losses(batch, visual);
 }
 
 /** Sum of −log p over the targets of one sample, and how many there are. */
@@ -87,7 +86,7 @@ const anyBatch = fc.record({
     .array(anySample, { minLength: 1, maxLength: 9 })
     .map((samples) => samples.map((sample, index) => ({ ...sample, id: `s${index}` }))),
   capacity: fc.integer({ min: 16, max: 70 }),
-  sharePrefix: fc.boolean(),
+  compact: fc.boolean(),
 });
 
 for (const network of Object.values(models)) {
@@ -131,22 +130,22 @@ test("a picture counts once however many questions it has; repeated, it counts w
   tidy(() => {
     const network = models.same;
     const [cat, dog] = [visionAlone(network, questions[0]!), visionAlone(network, questions[1]!)];
-    const pack = (options: { capacity: number; sharePrefix: boolean }) =>
+    const pack = (options: { capacity: number; compact: boolean }) =>
       packSamples(questions, { ...options, imageTokens: tiny.positions });
 
-    const shared = pack({ capacity: 64, sharePrefix: true });
+    const shared = pack({ capacity: 64, compact: true });
     expect(shared).toMatchObject({ rows: 1, images: [{ ref: { key: "cat" } }, { ref: { key: "dog" } }] });
     const losses = packedLosses(network, shared);
     expectClose(losses.visionNll!, cat.add(dog), close);
     expect(losses.visionCount).toBe(2 * tiny.positions);
 
-    const repeated = packedLosses(network, pack({ capacity: 64, sharePrefix: false }));
+    const repeated = packedLosses(network, pack({ capacity: 64, compact: false }));
     expectClose(repeated.visionNll!, cat.mul(3).add(dog), close);
     expect(repeated.visionCount).toBe(4 * tiny.positions);
     expectClose(repeated.textNll, losses.textNll, close);
 
     // In rows too short for its three questions, the cat is shown in two of them.
-    const split = pack({ capacity: 11, sharePrefix: true });
+    const split = pack({ capacity: 9, compact: true });
     expect(split.images.map(({ ref }) => ref.key).sort()).toEqual(["cat", "cat", "dog"]);
     const splitLosses = packedLosses(network, split);
     expectClose(splitLosses.visionNll!, cat.mul(2).add(dog), close);
@@ -157,7 +156,7 @@ test("a picture counts once however many questions it has; repeated, it counts w
 test("the first token of a caption is predicted from the picture's last position", () => {
   tidy(() => {
     const caption = tinySample("caption", [1, "image", 20, 21], { key: "owl", learnedFrom: 2 });
-    const batch = packSamples([caption], { capacity: 64, imageTokens: tiny.positions, sharePrefix: true });
+    const batch = packSamples([caption], { capacity: 64, imageTokens: tiny.positions, compact: true });
     expect([...batch.targets.positions]).toEqual([tiny.positions, tiny.positions + 1]);
     expect([...batch.targets.ids]).toEqual([20, 21]);
     expectEqualLosses(packedLosses(models.same, batch).textNll, textAlone(models.same, caption).nll, models.same, "");
@@ -168,7 +167,7 @@ test("micro-batches, divided by the counts of the whole step, add up to the whol
   tidy(() => {
     const network = models.next;
     const pack = (samples: readonly Sample[]) =>
-      packSamples(samples, { capacity: 20, imageTokens: tiny.positions, sharePrefix: false });
+      packSamples(samples, { capacity: 20, imageTokens: tiny.positions, compact: false });
     const whole = packedLosses(network, pack(questions));
     const counts = { text: whole.textCount, vision: whole.visionCount };
     const parts = [questions.slice(0, 1), questions.slice(1, 3), questions.slice(3)];
@@ -181,8 +180,8 @@ test("alignment next needs a token before the picture", () => {
   tidy(() => {
     const bare = tinySample("bare", ["image", 5, 6], { key: "cat", learnedFrom: 1 });
     // Beside another document the position before the picture is that document's last token, which must not count.
-    const batch = packSamples([questions[3]!, bare], { capacity: 64, imageTokens: tiny.positions, sharePrefix: true });
-    expect(batch.images).toMatchObject([{ row: 0, start: 4 }]);
+    const batch = packSamples([questions[3]!, bare], { capacity: 64, imageTokens: tiny.positions, compact: true });
+    expect(batch.images).toMatchObject([{ row: 0, start: 3 }]);
     expect(() => packedLosses(models.next, batch)).toThrow(ConfigError);
     expect(() => packedLosses(models.next, batch)).toThrow(/alignment "next".*begins with its picture/);
     expectClose(packedLosses(models.same, batch).visionNll!, visionAlone(models.same, bare), close);

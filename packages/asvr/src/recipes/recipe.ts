@@ -70,6 +70,19 @@ const supervision = z.strictObject({
 });
 export interface SupervisionSettings extends z.infer<typeof supervision> {}
 
+const data = z.strictObject({
+  /** LLaVA-format files of captions and of questions in the place of the study's own; null: the study's. */
+  captions: z.string().nullable().default(null),
+  tuning: z.string().nullable().default(null),
+  /** Folder of their pictures. */
+  images: z.string().nullable().default(null),
+  /** Most tokens of a record, the visual ones counted. */
+  maxLength: count.default(2048),
+  /** How a picture of any shape becomes the encoder's square: with a margin of the mean colour, or stretched. */
+  fit: z.enum(["pad", "stretch"]).default("pad"),
+});
+export interface DataSettings extends z.infer<typeof data> {}
+
 export const recipeSchema = z.strictObject({
   /** `tableN/ROW` */
   name: z.string().regex(/^[\w-]+\/[\w.-]+$/),
@@ -84,6 +97,12 @@ export const recipeSchema = z.strictObject({
   visualHead,
   supervision,
   stages: z.strictObject({ pretraining: stage, tuning: stage }),
+  data: data.prefault({}),
+  /**
+   * Where training begins, outside of a study: the folder of a study, for its encoder, tokenizers and text-only
+   * language model; or of a run, whose model goes on in the tuning stage.
+   */
+  startFrom: z.string().nullable().default(null),
   /** Draws initialisations and the order of the data. */
   seed: z.number().int().nonnegative(),
   /** Threads that one operator uses: results are equal to the bit only where they are. */

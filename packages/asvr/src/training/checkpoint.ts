@@ -77,9 +77,14 @@ export async function latestCheckpoint(folder: string): Promise<(Position & { pa
 }
 
 /** Loads the weights of a checkpoint, after its files were held against their hashes. @throws CheckpointError */
-export async function loadModules(path: string, modules: Readonly<Record<string, nn.Module>>): Promise<void> {
+export function loadModules(path: string, modules: Readonly<Record<string, nn.Module>>): Promise<void> {
+  return useWeights(path, (weights) => loadState(modules, weights));
+}
+
+/** Hands the weights of a checkpoint, `MODULE.name`, to `use`, and frees them after it. @throws CheckpointError */
+export async function useWeights(path: string, use: (weights: Map<string, Tensor>) => void): Promise<void> {
   await verify(path);
-  tidy(() => loadState(modules, readSafetensors(join(path, "model.safetensors")).tensors));
+  tidy(() => use(readSafetensors(join(path, "model.safetensors")).tensors));
 }
 
 /** Loads optimizer and random state too: from here on a resumed run makes the same steps as an unbroken one. */

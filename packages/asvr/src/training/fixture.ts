@@ -34,7 +34,6 @@ export class TinyObjective extends VisionLanguageObjective {
       visionWeight: 1,
       imageTokens: tiny.positions,
       seed: 3,
-      device: "cpu",
     });
     this.#network = network;
   }

@@ -80,6 +80,15 @@ export class FusedLinear extends Module {
     return this.forwardWhole(x).splitWithSizes(Object.values(this.#sizes), -1);
   }
 
+  /** The outputs from the `first` to the `last` of these names only, side by side. */
+  forwardPart(x: Tensor, first: string, last = first): Tensor {
+    const names = Object.keys(this.#sizes);
+    const sizeOf = (part: readonly string[]) => part.reduce((sum, name) => sum + this.#sizes[name]!, 0);
+    const from = names.indexOf(first);
+    const [start, size] = [sizeOf(names.slice(0, from)), sizeOf(names.slice(from, names.indexOf(last) + 1))];
+    return linear(x, this.weight.narrow(0, start, size), this.bias?.narrow(0, start, size));
+  }
+
   override *stateEntries(prefix = ""): Generator<StateEntry> {
     let start = 0;
     for (const [name, size] of Object.entries(this.#sizes)) {

@@ -32,8 +32,8 @@ export async function calibrate(context: PartContext): Promise<string> {
     Record<StageName, number[]>
   >;
   onProgress({ phase: "preparing", done: 0, total: ROUNDS });
-  using llava = await prepareRow(context, derive(table1("llava", "micro"), { seed: settings.sharedSeed }));
-  using asvr = await prepareRow(context, derive(table1("asvr", "micro"), { seed: settings.sharedSeed }));
+  using llava = await prepareRow(context, derive(table1("llava", "micro"), { seed: settings.sharedSeed }), temporary);
+  using asvr = await prepareRow(context, derive(table1("asvr", "micro"), { seed: settings.sharedSeed }), temporary);
   const prepared = { llava, asvr };
   try {
     for (let round = 0; round < ROUNDS; round++) {

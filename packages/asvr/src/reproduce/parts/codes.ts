@@ -2,6 +2,7 @@ import { mkdir } from "node:fs/promises";
 import { join } from "node:path";
 import { F, noGrad, readSafetensors, type Tensor, tidy, writeSafetensors } from "@asvr/torch";
 import { inBatches, loadPictures } from "../../data/picture-set.js";
+import type { Preprocessing } from "../../data/preprocess.js";
 import { Random } from "../../data/random.js";
 import { loadRecords } from "../../data/records.js";
 import { VisualCache } from "../../data/visual-cache.js";
@@ -28,7 +29,7 @@ export async function makeCodes(context: PartContext): Promise<string> {
   const recipe = table1("llava", "micro");
   const parts = loadFrozenParts(folder, recipe);
   await mkdir(join(folder, "codes"), { recursive: true });
-  const origin = JSON.stringify(await originOf(folder));
+  const origin = await originOf(folder, microPreprocessing);
   let total = 0;
   for (const [index, split] of splits.entries()) {
     onProgress({ phase: `features and codes: ${split}`, done: index, total: splits.length });
@@ -38,9 +39,7 @@ export async function makeCodes(context: PartContext): Promise<string> {
     const pixelValues = await loadPictures(layout.data(folder), keys, microPreprocessing);
     tidy(() => {
       const made = inBatches(pixelValues, 250, (batch) => encodeOnce(parts, recipe, batch));
-      const names = ["features", "semantic", "appearance"] as const;
-      const tensors = new Map(names.map((name) => [name, F.cat(made.map((part) => part[name]))]));
-      writeSafetensors(layout.codes(folder, split), tensors, { keys: JSON.stringify(keys), origin });
+      writeEncoded(layout.codes(folder, split), joined(made), { keys, origin });
     });
     pixelValues.dispose();
     total += keys.length;
@@ -48,8 +47,50 @@ export async function makeCodes(context: PartContext): Promise<string> {
   return `${total} pictures`;
 }
 
+/** What is kept of pictures, a row each. */
+export interface EncodedPictures {
+  /** (pictures, positions, dim): what the language model reads */
+  features: Tensor;
+  /** int16 (pictures, positions, D) */
+  semantic: Tensor;
+  appearance: Tensor;
+}
+const kinds = ["features", "semantic", "appearance"] as const;
+
+/** Several sets one after the other. */
+export function joined(sets: readonly EncodedPictures[]): EncodedPictures {
+  const [features, semantic, appearance] = kinds.map((kind) => F.cat(sets.map((set) => set[kind])));
+  return { features: features!, semantic: semantic!, appearance: appearance! };
+}
+
+/** @param origin what made them: `originOf` */
+export function writeEncoded(
+  file: string,
+  pictures: EncodedPictures,
+  { keys, origin }: { keys: readonly string[]; origin: string },
+): void {
+  const tensors = new Map(kinds.map((kind) => [kind, pictures[kind]]));
+  writeSafetensors(file, tensors, { keys: JSON.stringify(keys), origin });
+}
+
+/** The pictures of a file and their keys; undefined where they were made by other parts. The caller frees the tensors. */
+export function readEncoded(file: string, origin: string): (EncodedPictures & { keys: string[] }) | undefined {
+  const { tensors, metadata } = readSafetensors(file);
+  if (metadata.origin !== origin) {
+    for (const tensor of tensors.values()) tensor.dispose();
+    return undefined;
+  }
+  const [features, semantic, appearance] = kinds.map((kind) => tensors.get(kind)!);
+  const keys = JSON.parse(metadata.keys!) as string[];
+  return { keys, features: features!, semantic: semantic!, appearance: appearance! };
+}
+
 /** One pass of the encoder gives the features and what both tokenizers quantize. */
-function encodeOnce({ encoder, semantic, appearance }: FrozenParts, recipe: Recipe, batch: Tensor) {
+export function encodeOnce(
+  { encoder, semantic, appearance }: FrozenParts,
+  recipe: Recipe,
+  batch: Tensor,
+): EncodedPictures {
   const { selectLayer } = recipe.encoder;
   const states = encoder.hiddenStates(batch, selectLayer);
   return {
@@ -71,14 +112,14 @@ function embeddings({ semantic }: FrozenParts, codes: Tensor): Tensor {
   return noGrad(() => tidy(() => semantic.embed(codes.to("int64")).select(-2, semantic.depth - 1)));
 }
 
-/** Files whose change makes the codes stale. */
-async function originOf(folder: string): Promise<Record<string, string>> {
-  return {
+/** What features and codes depend on: where it is another, they are stale. */
+export async function originOf(folder: string, preprocessing: Preprocessing): Promise<string> {
+  return JSON.stringify({
     encoder: await hashOf(layout.encoder(folder)),
     semantic: await hashOf(layout.tokenizer(folder, "semantic")),
     appearance: await hashOf(layout.tokenizer(folder, "appearance")),
-    preprocessing: JSON.stringify(microPreprocessing),
-  };
+    preprocessing: JSON.stringify(preprocessing),
+  });
 }
 
 async function picturesOf(folder: string, split: Split): Promise<string[]> {
@@ -89,8 +130,6 @@ async function picturesOf(folder: string, split: Split): Promise<string[]> {
 
 /**
  * What a row's model reads of the pictures of a split.
- * @param recipe decides the input (features, or the embeddings of semantic codes) and the targets: those of "control"
- * are the semantic codes of another picture
  * @throws DataError when the codes were made with other parts than the folder has now
  */
 export async function loadVisualCache(
@@ -100,36 +139,41 @@ export async function loadVisualCache(
   parts: FrozenParts,
 ): Promise<VisualCache> {
   const file = layout.codes(folder, split);
-  const { tensors, metadata } = readSafetensors(file);
-  const origin = JSON.stringify(await originOf(folder));
-  if (metadata.origin !== origin) {
+  const encoded = readEncoded(file, await originOf(folder, microPreprocessing));
+  if (!encoded) {
     throw new DataError(
       `${file} was made with another encoder, tokenizer or preprocessing than this folder has now: delete it and the ` +
         "file parts/codes.json, and run the study again",
     );
   }
-  const keys = JSON.parse(metadata.keys!) as string[];
+  return visualCache(encoded.keys, encoded, recipe, parts);
+}
+
+/**
+ * The input and the targets of a recipe.
+ * @param keys a picture a row
+ * @param encoded is freed, but for what the cache owns from here on
+ * @param recipe decides the input (features, or the embeddings of semantic codes) and the targets: those of "control"
+ * are the semantic codes of another picture
+ */
+export function visualCache(
+  keys: readonly string[],
+  encoded: EncodedPictures,
+  recipe: Recipe,
+  parts: FrozenParts,
+): VisualCache {
   const { device } = parts.encoder.parameters()[0]!;
-  for (const [name, stored] of tensors) {
-    tensors.set(name, stored.to({ device }));
-    stored.dispose();
-  }
-  const [semantic, appearance] = [tensors.get("semantic")!, tensors.get("appearance")!];
   const { kind } = recipe.supervision;
-  const codes = new Map<string, Tensor>();
-  if (kind === "semantic" || kind === "dual") codes.set("semantic", semantic);
-  if (kind === "appearance" || kind === "dual") codes.set("appearance", appearance);
-  if (kind === "control") codes.set("semantic", codesOfAnother(semantic, recipe.seed));
-  const features = tensors.get("features")!;
-  const cache = new VisualCache(
-    keys,
-    recipe.visualInput === "discrete" ? embeddings(parts, semantic) : features,
-    codes,
-  );
-  // What this row does not read is freed; the cache owns the rest.
-  const used = new Set([cache.features, ...codes.values()]);
-  for (const tensor of tensors.values()) if (!used.has(tensor)) tensor.dispose();
-  return cache;
+  const { features, codes } = tidy(() => {
+    const [read, semantic, appearance] = kinds.map((name) => encoded[name].to({ device })) as [Tensor, Tensor, Tensor];
+    const targets = new Map<string, Tensor>();
+    if (kind === "semantic" || kind === "dual") targets.set("semantic", semantic);
+    if (kind === "appearance" || kind === "dual") targets.set("appearance", appearance);
+    if (kind === "control") targets.set("semantic", codesOfAnother(semantic, recipe.seed));
+    return { features: recipe.visualInput === "discrete" ? embeddings(parts, semantic) : read, codes: targets };
+  });
+  for (const name of kinds) encoded[name].dispose();
+  return new VisualCache(keys, features, codes);
 }
 
 /** The control: every picture has the codes of another one, always the same. */

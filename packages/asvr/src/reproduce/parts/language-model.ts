@@ -18,7 +18,7 @@ import { type PartContext, trainOptions } from "./part.js";
  * order. So it can answer and describe before it has seen a picture, and a projector can learn with it frozen.
  */
 export async function trainLanguageModel(context: PartContext): Promise<string> {
-  const { folder, settings, device } = context;
+  const { folder, settings } = context;
   const recipe = table1("llava", "micro");
   const tokenizer = TextTokenizer.fromFile(layout.textTokenizer(folder));
   const file = join(layout.data(folder), "text.json");
@@ -50,7 +50,6 @@ export async function trainLanguageModel(context: PartContext): Promise<string> 
     visionWeight: 0,
     imageTokens: 0,
     seed: settings.sharedSeed,
-    device,
   });
   const out = join(folder, "text-lm");
   const seconds = await train(

@@ -37,7 +37,7 @@ test.each(["llava", "asvr", "dual", "control", "asvr-discrete"])(
   async (row) => {
     const before = memory();
     {
-      using prepared = await prepareRow(context, derive(table1(row, "micro"), steps));
+      using prepared = await prepareRow(context, derive(table1(row, "micro"), steps), join(folder, "none"));
       expect(memory().tensors).toBeGreaterThan(before.tensors);
       await prepared.objective("tuning");
     }

@@ -11,6 +11,8 @@ export interface PartContext {
   device: string;
   signal: AbortSignal;
   onProgress: (progress: PartProgress) => void;
+  /** Something that the user should read, once. */
+  onNote?: (text: string) => void;
 }
 
 export interface PartProgress {

@@ -2,18 +2,23 @@ import { join } from "node:path";
 import { manualSeed } from "@asvr/torch";
 import { loadRecords } from "../../data/records.js";
 import { buildSamples, type Sample } from "../../data/samples.js";
+import type { VisualCache } from "../../data/visual-cache.js";
 import { templates } from "../../language/conversation.js";
 import { TextTokenizer } from "../../language/tokenizer.js";
 import { buildVisionLanguageModel } from "../../model/build.js";
 import type { VisionLanguageModel } from "../../model/lvlm.js";
-import type { Recipe, Stage } from "../../recipes/recipe.js";
+import type { Recipe } from "../../recipes/recipe.js";
 import { VisionLanguageObjective } from "../../training/objectives/vision-language.js";
 import { layout } from "../layout.js";
 import { loadVisualCache } from "./codes.js";
-import { type FrozenParts, loadFrozenParts, loadWeights } from "./load.js";
+import { loadFirstWeights } from "./first-weights.js";
+import { type FrozenParts, loadFrozenParts } from "./load.js";
+import { noteData, readOwnData } from "./own-data.js";
+import { tokenizerFile } from "./own-words.js";
 import type { PartContext } from "./part.js";
 
-export type StageName = keyof Recipe["stages"];
+export const stageNames = ["pretraining", "tuning"] as const;
+export type StageName = (typeof stageNames)[number];
 
 /** A row's model before its first step, and its stages as something to train. */
 export interface PreparedRow {
@@ -21,32 +26,54 @@ export interface PreparedRow {
   tokenizer: TextTokenizer;
   parts: FrozenParts;
   imageTokens: number;
-  objective: (stage: StageName) => Promise<VisionLanguageObjective>;
+  /** @param maxBad of a user's own records, how many faulty ones may be left out */
+  objective: (stage: StageName, maxBad?: number) => Promise<VisionLanguageObjective>;
   [Symbol.dispose](): void;
 }
 
-/** Builds the model of a recipe on the parts that the rows share. The same seed gives equal parts the same start. */
-export async function prepareRow({ folder, settings, device }: PartContext, recipe: Recipe): Promise<PreparedRow> {
-  const tokenizer = TextTokenizer.fromFile(layout.textTokenizer(folder));
+interface StageData {
+  samples: readonly Sample[];
+  visual: VisualCache | null;
+}
+
+/**
+ * Builds the model of a recipe on the parts that the rows share. The same seed gives equal parts the same start.
+ * @param out the run's folder
+ */
+export async function prepareRow(context: PartContext, recipe: Recipe, out: string): Promise<PreparedRow> {
+  const { folder, settings } = context;
+  const tokenizer = TextTokenizer.fromFile(tokenizerFile(folder, out));
   const parts = loadFrozenParts(folder, recipe);
   const imageTokens = parts.encoder.positions;
   manualSeed(recipe.seed);
   const model = buildVisionLanguageModel(recipe, tokenizer.vocabSize, parts);
-  loadWeights(model.language, layout.languageModel(folder));
-  const visual = await loadVisualCache(folder, "train", recipe, parts);
+  await loadFirstWeights(model, recipe, { study: folder, tokenizer });
 
-  const readStage = async ({ data, template }: Stage) => {
-    const file = join(layout.data(folder), `${data}.json`);
-    const { records } = await loadRecords(file, { imagesFolder: layout.data(folder) });
-    const options = { tokenizer, template: templates[template], imageTokens, maxLength: 256, imageRef };
-    return buildSamples(records, { file, ...options }).samples;
+  const readStage = async (stage: StageName, maxBad: number): Promise<StageData> => {
+    const { data, template } = recipe.stages[stage];
+    const file = recipe.data[data];
+    const common = { tokenizer, template: templates[template], imageTokens };
+    if (file !== null) {
+      const codesFile = join(out, "codes", `${data}.safetensors`);
+      const { images } = recipe.data;
+      const own = await readOwnData(context, { ...common, file, images, recipe, parts, codesFile, maxBad });
+      context.onNote?.(await noteData(out, stage, file, own));
+      return own;
+    }
+    const records = join(layout.data(folder), `${data}.json`);
+    const read = await loadRecords(records, { imagesFolder: layout.data(folder) });
+    const options = { ...common, file: records, maxLength: recipe.data.maxLength, imageRef };
+    worldVisual ??= await loadVisualCache(folder, "train", recipe, parts);
+    return { samples: buildSamples(read.records, options).samples, visual: worldVisual };
   };
-  const read = new Map<StageName, Sample[]>();
-  const objective = async (stage: StageName) => {
+  let worldVisual: VisualCache | undefined; // both stages show the same pictures
+  const stages = new Map<StageName, StageData>();
+  const objective = async (stage: StageName, maxBad = 0) => {
+    if (!stages.has(stage)) stages.set(stage, await readStage(stage, maxBad));
+    const { samples, visual } = stages.get(stage)!;
     const { trainable, batchSize, supervised } = recipe.stages[stage];
-    if (!read.has(stage)) read.set(stage, await readStage(recipe.stages[stage]));
     return new VisionLanguageObjective(model, {
-      samples: read.get(stage)!,
+      samples,
       visual,
       trainable,
       batchSize,
@@ -55,11 +82,11 @@ export async function prepareRow({ folder, settings, device }: PartContext, reci
       visionWeight: recipe.supervision.weight,
       imageTokens,
       seed: recipe.seed,
-      device,
     });
   };
   const dispose = () => {
-    for (const owned of [model, visual, ...Object.values(parts)]) owned.dispose();
+    for (const owned of [model, ...Object.values(parts)]) owned.dispose();
+    for (const visual of new Set([...stages.values()].map(({ visual }) => visual))) visual?.dispose();
   };
   return { model, tokenizer, parts, imageTokens, objective, [Symbol.dispose]: dispose };
 }

@@ -5,25 +5,31 @@ import type { SeedResult } from "../../report/run-folder.js";
 import { latestCheckpoint } from "../../training/checkpoint.js";
 import { train } from "../../training/trainer.js";
 import { revision, versions } from "../provenance.js";
+import { startOf } from "../start.js";
 import { answerTestSets } from "./answer.js";
 import { type PartContext, trainOptions, writeJson } from "./part.js";
-import { prepareRow, type StageName } from "./prepare.js";
+import { prepareRow, type StageName, stageNames } from "./prepare.js";
 
-/** Trains one row of the table with one seed through its stages, answers both test sets, and draws attention maps. */
-export async function runRow(context: PartContext, recipe: Recipe, out: string): Promise<string> {
+/**
+ * Trains one row of the table with one seed through its stages, answers both test sets, and draws attention maps. With a
+ * user's own questions there is no test set here: `asvr eval` asks what the user holds out.
+ */
+export async function runRow(context: PartContext, recipe: Recipe, out: string, maxBad = 0): Promise<string> {
   await mkdir(out, { recursive: true });
   const madeWith = { ...versions(), ...(await revision()), matmul: context.settings.matmul };
   await writeJson(join(out, "recipe.json"), { ...recipe, madeWith });
-  using row = await prepareRow(context, recipe);
+  using row = await prepareRow(context, recipe, out);
   const saved = await latestCheckpoint(out);
-  for (const [stageNumber, stage] of (Object.keys(recipe.stages) as StageName[]).entries()) {
+  for (const stage of await stagesOf(recipe)) {
+    const stageNumber = stageNames.indexOf(stage);
     if (saved && saved.stageNumber > stageNumber) continue; // the next stage's checkpoint holds what this one learned
     const { steps, learningRate, warmupRatio, betas, weightDecay, maxGradNorm } = recipe.stages[stage];
     const options = { steps, learningRate, warmupRatio, betas, weightDecay, maxGradNorm, seed: recipe.seed };
-    await train(await row.objective(stage), trainOptions(context, { folder: out, stage, stageNumber, ...options }));
+    const objective = await row.objective(stage, maxBad);
+    await train(objective, trainOptions(context, { folder: out, stage, stageNumber, ...options }));
   }
   const started = performance.now();
-  await answerTestSets(context, recipe, row, out);
+  if (recipe.data.tuning === null) await answerTestSets(context, recipe, row, out);
   const seconds = await stageSeconds(out);
   const { model, parts } = row;
   const result: SeedResult = {
@@ -38,6 +44,12 @@ export async function runRow(context: PartContext, recipe: Recipe, out: string):
   };
   await writeJson(join(out, "result.json"), result);
   return `${Math.round(seconds.pretraining + seconds.tuning)} s of training`;
+}
+
+/** All of them; of a model that can read pictures already, the tuning alone, unless it is given captions of its own. */
+async function stagesOf({ startFrom, data }: Recipe): Promise<readonly StageName[]> {
+  const isTrained = startFrom !== null && (await startOf(startFrom)).run !== null;
+  return isTrained && data.captions === null ? ["tuning"] : stageNames;
 }
 
 /** Training time of each stage, from its last line in the metrics: an earlier process may have trained it. */

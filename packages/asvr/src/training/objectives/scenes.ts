@@ -2,7 +2,6 @@ import { type nn, type Tensor, tidy } from "@asvr/torch";
 import { Sampler } from "../../data/loader.js";
 import { type PackedBatch, packSamples } from "../../data/packing.js";
 import type { Sample } from "../../data/samples.js";
-import { batchTensors } from "../../model/layout.js";
 import type { VisionLanguageModel } from "../../model/lvlm.js";
 import { ContrastiveScale, sigmoidContrastiveLoss } from "../../vision/contrastive.js";
 import type { SiglipVisionTower } from "../../vision/siglip.js";
@@ -60,7 +59,7 @@ export class CaptioningObjective implements Objective<PictureBatch> {
     const samples = pictures.map(({ sample }) => sample);
     const imageTokens = this.data.patches.size(1);
     const capacity = Math.max(...samples.map(({ inputIds }) => inputIds.length)) + imageTokens;
-    return [{ pictures, packed: packSamples(samples, { capacity, imageTokens, sharePrefix: true }) }];
+    return [{ pictures, packed: packSamples(samples, { capacity, imageTokens, compact: true }) }];
   }
 
   losses({ pictures, packed }: PictureBatch): StepLosses {
@@ -97,7 +96,7 @@ export class CaptioningObjective implements Objective<PictureBatch> {
       packed.images.map(({ ref }) => rowOf.get(ref.key)!),
       device,
     );
-    const { textNll, textCount } = captioner.losses(batchTensors(packed, device), {
+    const { textNll, textCount } = captioner.losses(packed, {
       features: lastHiddenState.indexSelect(0, order),
       codes: new Map(),
     });

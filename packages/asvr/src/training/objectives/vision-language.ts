@@ -3,7 +3,6 @@ import { chooseMembers, groupByImage, Sampler } from "../../data/loader.js";
 import { type PackedBatch, packSamples, planRows } from "../../data/packing.js";
 import type { Sample } from "../../data/samples.js";
 import type { VisualCache } from "../../data/visual-cache.js";
-import { batchTensors } from "../../model/layout.js";
 import { totalLoss, type VisionLanguageModel } from "../../model/lvlm.js";
 import type { Objective, StepLosses } from "../objective.js";
 
@@ -22,7 +21,6 @@ export interface VisionLanguageOptions {
   visionWeight: number;
   imageTokens: number;
   seed: number;
-  device: string;
 }
 
 /** Trains the vision-language model, or, on samples without pictures, its language model alone. */
@@ -58,13 +56,13 @@ export class VisionLanguageObjective implements Objective<PackedBatch> {
       );
     // A row a picture: rows of nearly one length waste little, and the mask stays small.
     const capacity = Math.max(...chosen.map((group) => packedLength(group, imageTokens)));
-    return [packSamples(chosen.flat(), { capacity, imageTokens, sharePrefix: true })];
+    return [packSamples(chosen.flat(), { capacity, imageTokens, compact: true })];
   }
 
   losses(batch: PackedBatch, all: readonly PackedBatch[]): StepLosses {
-    const { device, visual, supervised, visionWeight } = this.options;
+    const { visual, supervised, visionWeight } = this.options;
     const pictures = visual && batch.images.length > 0 ? visual.batch(batch.images.map(({ ref }) => ref.key)) : null;
-    const losses = this.model.losses(batchTensors(batch, device), pictures, { supervised });
+    const losses = this.model.losses(batch, pictures, { supervised });
     const counts = {
       text: all.reduce((sum, { targets }) => sum + targets.ids.length, 0),
       vision: all.reduce((sum, { images }) => sum + images.reduce((tokens, { length }) => tokens + length, 0), 0),
@@ -110,6 +108,6 @@ function groupSamples(samples: readonly Sample[]): number[][] {
 }
 
 function packedLength(group: readonly Sample[], imageTokens: number): number {
-  const [row] = planRows(group, { capacity: Number.MAX_SAFE_INTEGER, imageTokens, sharePrefix: true });
+  const [row] = planRows(group, { capacity: Number.MAX_SAFE_INTEGER, imageTokens, compact: true });
   return row!.length;
 }
