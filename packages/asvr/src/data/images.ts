@@ -47,7 +47,7 @@ export async function decodeImage(file: string, options: DecodeOptions = {}): Pr
 export async function readImageFile(
   file: string,
   { maxBytes = 256 * 2 ** 20 }: Pick<DecodeOptions, "maxBytes"> = {},
-): Promise<Buffer> {
+): Promise<Uint8Array> {
   const refuse = refusal(file);
   const handle = await open(file).catch(() => {
     throw refuse("missing-image", "it cannot be opened. Check the path and its permissions.");
@@ -70,7 +70,8 @@ function refusal(file: string): (kind: FaultKind, message: string) => DataError 
  * `decodeImage` of bytes that were read before.
  * @param file their name: its ending is held against the content, and faults name it
  */
-export async function decodeBytes(bytes: Buffer, file: string, options: DecodeOptions = {}): Promise<RgbImage> {
+export async function decodeBytes(content: Uint8Array, file: string, options: DecodeOptions = {}): Promise<RgbImage> {
+  const bytes = Buffer.from(content.buffer, content.byteOffset, content.byteLength); // the same memory
   const { maxPixels = 50_000_000, misnamed = "refuse", orientation = "apply" } = options;
   const refuse = refusal(file);
   const format = sniff(bytes);
