@@ -35,6 +35,8 @@ const studyRow = z.object({
    * the codes of another image.
    */
   role: z.enum(["equal-time", "control"]).optional(),
+  /** The row that it is compared with, where that is not the baseline. */
+  against: z.string().optional(),
   note: z.string().optional(),
 });
 export interface StudyRow extends z.infer<typeof studyRow> {}
