@@ -1,5 +1,6 @@
 import { runtimeInfo } from "@asvr/torch";
 import { Command, CommanderError, InvalidArgumentError } from "commander";
+import { demo } from "./benches/demo.js";
 import { head } from "./benches/head.js";
 import { microStep } from "./benches/micro-step.js";
 import { operators } from "./benches/operators.js";
@@ -11,7 +12,7 @@ import { formatTable, shown } from "./harness/table.js";
 
 interface Options {
   runs: number;
-  threads: number;
+  threads?: number;
   json: boolean;
   [option: string]: unknown;
 }
@@ -20,7 +21,8 @@ interface Bench {
   name: string;
   measures: string;
   runs: number;
-  threads: number;
+  /** Default; none where the number is not to be chosen. */
+  threads?: number;
   run: (context: BenchContext, options: Options) => Promise<BenchResult>;
   options?: (command: Command) => Command;
 }
@@ -49,6 +51,13 @@ const benches: readonly Bench[] = [
     threads: 2,
     run: head,
   },
+  {
+    name: "demo",
+    measures: "wall time of the whole demo against a peer that trains the same recipes",
+    runs: 1,
+    options: (command) => command.option("--quick", "the quick settings: a smoke test of both sides", false),
+    run: (context, { quick }) => demo(context, { quick: quick as boolean }),
+  },
 ];
 
 function program(): Command {
@@ -60,8 +69,9 @@ function program(): Command {
       .command(bench.name)
       .description(bench.measures)
       .option("--runs <count>", "rounds; both sides run in each, by turns", positive, bench.runs)
-      .option("--threads <count>", "threads of one operator, on both sides", positive, bench.threads)
       .option("--json", "print one JSON object as the last line", false);
+    if (bench.threads !== undefined)
+      command.option("--threads <count>", "threads of one operator, on both sides", positive, bench.threads);
     bench.options?.(command);
     command.action((options: Options) => measure(bench, options));
   }
@@ -74,7 +84,7 @@ async function measure({ name, run }: Bench, options: Options): Promise<void> {
   const peer = await findPeer();
   const note = (text: string) => void process.stderr.write(`${name}: ${text}\n`);
   note(`Node ${process.versions.node} with libtorch ${runtimeInfo().libtorch}, Python with torch ${peer.torch}`);
-  const { runs: rounds, threads } = options;
+  const { runs: rounds, threads = 1 } = options;
   const { ratio, parts, table } = await run({ peer, rounds, threads, note }, options);
   if (options.json) {
     const result = { bench: name, ratio, parts: { ...parts, rounds, threads, torch: peer.torch } };

@@ -69,7 +69,7 @@ class Batch:
     ids: torch.Tensor  # (rows, length)
     positions: torch.Tensor
     segments: torch.Tensor  # -1 at padding
-    mask: torch.Tensor  # bool (rows, 1, length, length)
+    mask: torch.Tensor | None  # bool (rows, 1, length, length); none: causal
     targets: torch.Tensor  # flat places of the states that predict `target_ids`
     target_ids: torch.Tensor
     features: torch.Tensor | None = None  # (rows, image tokens, dim)
@@ -87,6 +87,7 @@ class PackedRows:
         self.segments = padded([row.segments for row in rows], -1)
         self.target_columns = padded([row.target_columns for row in rows], -1)
         self.target_ids = padded([row.target_ids for row in rows], IGNORE)
+        self.is_causal = all(len(row.last_columns) == 1 for row in rows)  # nothing beside a prefix: padding comes last
         self.last_columns = padded([row.last_columns for row in rows], -1)
 
     def __len__(self):
@@ -103,7 +104,7 @@ class PackedRows:
             ids=self.ids[chosen, :length],
             positions=self.positions[chosen, :length],
             segments=segments,
-            mask=visible(segments),
+            mask=None if self.is_causal else visible(segments),
             targets=(columns + start)[real],
             target_ids=self.target_ids[chosen, : columns.shape[1]][real],
             features=None if features is None else features[chosen],

@@ -12,7 +12,9 @@ from .training import cosine_with_warmup, optimizer_of
 
 class Prepared:
     def __init__(self, folder, row):
-        path = lambda name: os.path.join(folder, name)  # noqa: E731
+        def path(name):
+            return os.path.join(folder, name)
+
         described = read_json(path("micro.json"))
         self.recipe = described["recipes"][row]
         self.order = described["order"]
@@ -31,10 +33,8 @@ class Prepared:
         if not supervised:
             weights = {name: weight for name, weight in weights.items() if not name.startswith("supervision.")}
         self.model.load_state_dict(weights)
-        self.rows = PackedRows(
-            [pack_row([(s["inputIds"], s["labels"]) for s in picture], self.features.shape[1])
-             for picture in described["pictures"]]
-        )  # fmt: skip
+        samples = [[(sample["inputIds"], sample["labels"]) for sample in picture] for picture in described["pictures"]]
+        self.rows = PackedRows([pack_row(picture, self.features.shape[1]) for picture in samples])
 
     def batch(self, step):
         return self.rows.batch(torch.tensor(self.order[step]), self.features, self.codes)

@@ -37,3 +37,30 @@ def train_step(optimizer, loss_of, learning_rate, max_norm, dtype):
         group["lr"] = learning_rate
     optimizer.step()
     return loss.detach()
+
+
+# Of everything but the rows, whose recipes say theirs.
+SHARED = {"warmupRatio": 0.05, "betas": (0.9, 0.98), "weightDecay": 0.01, "maxGradNorm": 1.0}
+
+
+def train(parameters, loss_of, settings, dtype):
+    """loss_of(batch of indices) by the settings' steps, batchSize and learningRate; `count` items in all."""
+    settings = {**SHARED, **settings}
+    steps = settings["steps"]
+    optimizer = optimizer_of(parameters, settings["betas"], settings["weightDecay"])
+    for step, chosen in zip(range(steps), batches(settings["count"], settings["batchSize"])):
+        learning_rate = cosine_with_warmup(step, steps, settings["learningRate"], settings["warmupRatio"])
+        loss = train_step(optimizer, lambda: loss_of(chosen), learning_rate, settings["maxGradNorm"], dtype)
+    if not math.isfinite(loss.item()):
+        raise FloatingPointError(f"the loss is {loss.item()} after {steps} steps")
+    return loss.item()
+
+
+def batches(count, size):
+    """Endless: every epoch visits each item once, in an order of its own."""
+    order = torch.empty(0, dtype=torch.int64)
+    while True:
+        while len(order) < size:
+            order = torch.cat([order, torch.randperm(count)])
+        yield order[:size]
+        order = order[size:]

@@ -81,6 +81,7 @@ class VisualHead(nn.Module):
         """
         transformer = self.rqtransformer_semantic
         x = torch.cat([self.projector(states)[:, None], transformer.in_mlp_1(cumulative[:, :-1])], 1)
+        x = x.float()  # under autocast: the norms' fused kernel wants the dtype of their weights
         for layer in transformer.head_transformer:
             x = layer(x)
         x = transformer.headnorm(x)
