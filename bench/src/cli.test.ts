@@ -1,4 +1,4 @@
-import { chmodSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { chmodSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { runtimeInfo } from "@asvr/torch";
@@ -49,6 +49,20 @@ test.each([
   const { status, errors } = await bench(...args);
   expect(status).toBe(2);
   expect(errors).toContain(message);
+});
+
+test("what the README calls is there", async () => {
+  const readme = readFileSync(new URL("../README.md", import.meta.url), "utf8");
+  const calls = Array.from(readme.matchAll(/npm run bench -- ([a-z-]*)([^`\n]*)/g), ([, name, rest]) => ({
+    name,
+    rest,
+  }));
+  expect(calls.length).toBeGreaterThan(3);
+  for (const { name, rest } of calls) {
+    const { status, output } = await bench(name!, "--help");
+    expect({ name, status }).toEqual({ name, status: 0 });
+    for (const [option] of rest!.matchAll(/--[a-z]+/g)) expect(output).toContain(option);
+  }
 });
 
 test.each([

@@ -44,7 +44,7 @@ SHARED = {"warmupRatio": 0.05, "betas": (0.9, 0.98), "weightDecay": 0.01, "maxGr
 
 
 def train(parameters, loss_of, settings, dtype):
-    """loss_of(batch of indices) by the settings' steps, batchSize and learningRate; `count` items in all."""
+    """loss_of(chosen indices) by the settings' steps, batchSize and learningRate; `count` items. -> the last loss"""
     settings = {**SHARED, **settings}
     steps = settings["steps"]
     optimizer = optimizer_of(parameters, settings["betas"], settings["weightDecay"])

@@ -68,7 +68,8 @@ export async function demo({ peer, rounds, note }: BenchContext, { quick }: { qu
       },
       peer: async (): Promise<Round> => {
         if (!isHandedOver) await handOver();
-        const { seconds, result } = await runSide<PeerFigures>(theirs(peer, "demo"), await options());
+        const onProgress = (text: string) => void process.stderr.write(text.replaceAll(/^(?=.)/gm, "peer, "));
+        const { seconds, result } = await runSide<PeerFigures>(theirs(peer, "demo"), await options(), { onProgress });
         return { seconds, parts: result.seconds, scores: result.scores, matmul: result.matmul };
       },
     };

@@ -39,7 +39,7 @@ export async function microStep(
       const options = { folder, row, warmup: WARMUP, steps, threads, matmul };
       const sides = {
         ours: async () => (await runSide<StepTimes>(ours("micro-step"), options)).result,
-        peer: async () => (await runSide<StepTimes>(theirs(peer, "micro_step"), options, environment)).result,
+        peer: async () => (await runSide<StepTimes>(theirs(peer, "micro_step"), options, { environment })).result,
       };
       const name = `${row} ${matmul}${environment ? ", the peer with our malloc settings" : ""}`;
       const figures = await byTurns(rounds, sides, (round, { ours, peer }) => {

@@ -39,15 +39,21 @@ export interface Outcome<T> {
   seconds: number;
 }
 
+export interface RunOptions {
+  /** More variables, beside those that set the number of threads. */
+  environment?: Readonly<Record<string, string>>;
+  /** Is shown what it writes to standard error meanwhile. */
+  onProgress?: (text: string) => void;
+}
+
 /**
  * Runs one side in a process of its own.
- * @param environment more variables, beside those that set the number of threads
  * @throws BenchError with what it wrote to standard error
  */
 export function runSide<T>(
   { name, command, args }: Side,
   options: SideOptions,
-  environment: Readonly<Record<string, string>> = {},
+  { environment = {}, onProgress = () => {} }: RunOptions = {},
 ): Promise<Outcome<T>> {
   const threads = String(options.threads);
   const env = {
@@ -68,6 +74,7 @@ export function runSide<T>(
   });
   child.stderr.setEncoding("utf8").on("data", (chunk: string) => {
     errors += chunk;
+    onProgress(chunk);
   });
   return new Promise((resolve, reject) => {
     const fail = (reason: string) => {

@@ -48,9 +48,10 @@ def train_encoder(study):
     patches = patches_of(study.pictures("encoder"), study.patch)
     vision = study.vision_tower()
     text = TextTower(len(study.tokenizer), study.base["encoder"]["hiddenSize"])
-    on_cells(study, [record for record in records if "region" in record], patches, vision, text)
-    on_scenes(study, [record for record in records if "region" not in record], patches, vision, text)
+    cells = on_cells(study, [record for record in records if "region" in record], patches, vision, text)
+    scenes = on_scenes(study, [record for record in records if "region" not in record], patches, vision, text)
     study.save("encoder", vision.state_dict())
+    return f"last losses {cells:.3f} and {scenes:.3f}"
 
 
 def on_cells(study, records, patches, vision, text):
@@ -65,7 +66,7 @@ def on_cells(study, records, patches, vision, text):
         return sigmoid_contrastive_loss(scale(text(*views.texts.batch(captions)), pooled), positives)
 
     parameters = [parameter for part in (vision, text, scale) for parameter in part.parameters()]
-    train(parameters, loss_of, {**study.settings["encoder"]["cells"], "count": len(records)}, study.dtype)
+    return train(parameters, loss_of, {**study.settings["encoder"]["cells"], "count": len(records)}, study.dtype)
 
 
 def on_scenes(study, records, patches, vision, text):
@@ -88,4 +89,4 @@ def on_scenes(study, records, patches, vision, text):
         return contrastive + settings["captioningWeight"] * captioner.loss(batch)
 
     parameters = [parameter for part in (vision, text, scale, captioner) for parameter in part.parameters()]
-    train(parameters, loss_of, {**settings, "count": len(records)}, study.dtype)
+    return train(parameters, loss_of, {**settings, "count": len(records)}, study.dtype)

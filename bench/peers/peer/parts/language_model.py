@@ -19,8 +19,9 @@ def train_language_model(study):
     def loss_of(chosen):
         return model.loss(rows.batch(chosen))
 
-    train(language.parameters(), loss_of, {**settings, "count": len(rows)}, study.dtype)
+    last = train(language.parameters(), loss_of, {**settings, "count": len(rows)}, study.dtype)
     study.save("language", language.state_dict())
+    return f"last loss {last:.3f}"
 
 
 def text_samples(study, retelling_share):

@@ -36,8 +36,9 @@ def train_tokenizers(study):
     def loss_of(chosen):
         return appearance.loss(features_of(appearance, chosen), patches[chosen])
 
-    train(appearance.parameters(), loss_of, {**settings["appearance"], "count": len(patches)}, study.dtype)
+    last = train(appearance.parameters(), loss_of, {**settings["appearance"], "count": len(patches)}, study.dtype)
     study.save("tokenizers", {name: branch.state_dict() for name, branch in branches.items()})
+    return f"last loss {last:.3f}"
 
 
 @torch.no_grad()
