@@ -4,7 +4,7 @@ export default defineConfig({
   resolve: { conditions: ["asvr-source"] },
   ssr: { resolve: { conditions: ["asvr-source"] } },
   test: {
-    include: ["packages/*/src/**/*.test.ts"],
+    include: ["packages/*/src/**/*.test.ts", "bench/src/**/*.test.ts"],
     pool: "forks", // the addon holds state: a process for each file
     maxWorkers: 2,
     testTimeout: 60_000,

@@ -15,6 +15,7 @@ const documents = [
   "CONTRIBUTING.md",
   "packages/asvr/README.md",
   "packages/torch/README.md",
+  "bench/README.md",
   ...readdirSync(join(root, "docs")).map((name) => `docs/${name}`),
 ].filter((name) => name.endsWith(".md"));
 
@@ -77,7 +78,7 @@ function codeOf(text: string): string[] {
 }
 
 function isPath(code: string): boolean {
-  if (/^(packages|scripts|docs|\.ci)\/[\w./-]*$/.test(code)) return true;
+  if (/^(packages|bench|scripts|docs|\.ci)\/[\w./-]*$/.test(code)) return true;
   return /^[\w./-]+\/[\w.-]+\.(ts|mjs|cc)$/.test(code);
 }
 

@@ -28,6 +28,7 @@ export {
   type MicroSizes,
   type MicroWorldOptions,
 } from "./micro/index.js";
+export * from "./model/build.js";
 export type { BatchTensors } from "./model/layout.js";
 export * from "./model/lvlm.js";
 export { Projector } from "./model/projector.js";
@@ -37,7 +38,14 @@ export { writeReport } from "./report/report.js";
 export type { Prediction } from "./report/run-folder.js";
 export * from "./supervision/supervision.js";
 export * from "./supervision/visual-head.js";
+export { AppearanceBranch, type AppearanceBranchConfig } from "./tokenizers/appearance-branch.js";
+export * from "./tokenizers/codebook.js";
+export { TransformerPixelDecoder, type TransformerPixelDecoderConfig } from "./tokenizers/pixel-decoder.js";
+export * from "./tokenizers/residual-quantizer.js";
+export { SemanticBranch, type SemanticBranchConfig } from "./tokenizers/semantic-branch.js";
+export type { PictureObjective, VisualTokenizer } from "./tokenizers/visual-tokenizer.js";
 export type { Objective, StepLosses } from "./training/objective.js";
+export * from "./training/objectives/vision-language.js";
 export { type Progress, type TrainOptions, train } from "./training/trainer.js";
 export * from "./vision/siglip.js";
 export { SiglipEncoder, type SiglipEncoderConfig, SiglipMlp } from "./vision/siglip-encoder.js";

@@ -112,11 +112,11 @@ export function tabulate(study: Study, manifest: WorldManifest | undefined, runs
       return [];
     }
     const { scores, ...rest } = summary;
+    const base = baselineOf(row, study);
     const difference = comparisons.find(
-      (one) => one.row === row.id && one.split === "test-seen" && one.against === baselineId,
+      (one) => one.row === row.id && one.split === "test-seen" && one.against === base,
     );
-    if (!difference && row.id !== baselineId)
-      missing.push(`${row.id}: no seed in common with ${baselineId}, so no difference`);
+    if (!difference && row.id !== base) missing.push(`${row.id}: no seed in common with ${base}, so no difference`);
     const novelMean = novel.summary(row.id)?.mean;
     const times = seeds.flatMap(({ seed, result }) =>
       result && rest.seeds.includes(seed) ? [result.seconds.pretraining + result.seconds.tuning] : [],
@@ -257,16 +257,26 @@ class SplitScores {
   }
 }
 
+/** What a row is compared with: the row that it names, where the study has that; else the baseline. */
+function baselineOf({ against }: StudyRow, { rows }: Study): string {
+  return against !== undefined && rows.some((row) => row.id === against) ? against : baselineId;
+}
+
 /** Every row against the baseline, and the pairs that a plain reading needs besides. */
-function pairsToCompare({ rows }: Study): [row: string, against: string][] {
+function pairsToCompare(study: Study): [row: string, against: string][] {
+  const { rows } = study;
   const ids = rows.map((row) => row.id);
   const withRole = (role: StudyRow["role"]) => rows.filter((row) => row.role === role).map((row) => row.id);
   const extra: [string, string][] = [
     ...[...withRole("equal-time"), ...withRole("control"), "appearance"].map((id): [string, string] => ["asvr", id]),
-    ["asvr-discrete", "llava-discrete"],
+    ["asvr", "asvr-next"],
+    ["asvr", "asvr-tuning-only"],
+    ["dual", "asvr"],
+    ["asvr-short", "appearance-short"],
+    ["asvr-long", "appearance-long"],
   ];
   return [
-    ...ids.filter((id) => id !== baselineId).map((id): [string, string] => [id, baselineId]),
+    ...rows.map((row): [string, string] => [row.id, baselineOf(row, study)]).filter(([id, base]) => id !== base),
     ...extra.filter(([row, against]) => ids.includes(row) && ids.includes(against)),
   ];
 }

@@ -90,10 +90,29 @@ interface Row {
   /** What it is there for, where its id does not say. */
   role?: "equal-time" | "control";
   note?: string;
+  /** The row that it is compared with, where that is not `llava`. */
+  against?: string;
+  /** Tuning steps, in those of the other rows. */
+  tuningTimes?: number;
   change: Parameters<typeof derive>[1];
 }
 
 const semantic = { supervision: { kind: "semantic" } } as const;
+
+/** Baseline and both kinds of codes, tuned for less or longer: does reconstruction teach more, or only sooner? */
+function trainedFor<Name extends string>(name: Name, steps: string, tuningTimes: number) {
+  const row = (title: string, change: Row["change"]): Row => ({
+    title: `${title}, ${steps}`,
+    against: `llava-${name}`,
+    tuningTimes,
+    change,
+  });
+  return {
+    [`llava-${name}`]: row("text only", {}),
+    [`appearance-${name}`]: row("appearance codes", { supervision: { kind: "appearance" } }),
+    [`asvr-${name}`]: row("semantic codes", semantic),
+  } as Record<`${"llava" | "appearance" | "asvr"}-${Name}`, Row>;
+}
 
 /** Table 1's rows (the paper's ids), and ours beside them, each as its difference from the baseline. */
 export const table1Rows = {
@@ -108,7 +127,11 @@ export const table1Rows = {
   dual: { title: "appearance and semantic codes", change: { supervision: { kind: "dual" } } },
   asvr: { title: "semantic codes (ASVR)", change: semantic },
   "llava-discrete": { title: "text only, discrete input", change: { visualInput: "discrete" } },
-  "asvr-discrete": { title: "semantic codes, discrete input", change: { visualInput: "discrete", ...semantic } },
+  "asvr-discrete": {
+    title: "semantic codes, discrete input",
+    against: "llava-discrete",
+    change: { visualInput: "discrete", ...semantic },
+  },
   "asvr-tuning-only": {
     title: "semantic codes, tuning stage only",
     change: { ...semantic, stages: { pretraining: { supervised: false } } },
@@ -123,6 +146,8 @@ export const table1Rows = {
     role: "control",
     change: { supervision: { kind: "control" } },
   },
+  ...trainedFor("short", "a quarter of the steps", 0.25),
+  ...trainedFor("long", "three times the steps", 3),
 } as const satisfies Record<string, Row>;
 
 export type Table1Row = keyof typeof table1Rows;
@@ -136,13 +161,20 @@ export function table1(row: string, scale: Scale): Recipe {
   const found: Row | undefined = Object.hasOwn(table1Rows, row) ? table1Rows[row as Table1Row] : undefined;
   if (!found) throw new ConfigError(`table1 has no row "${row}"; it has ${allRows.join(", ")}`);
   const base = scale === "micro" ? microBaseline : paperBaseline;
-  return derive(base, { name: `table1/${row}`, title: found.title, ...found.change });
+  const recipe = derive(base, { name: `table1/${row}`, title: found.title, ...found.change });
+  return derive(recipe, { stages: { tuning: { steps: tuningSteps(row, recipe.stages.tuning.steps) } } });
+}
+
+/** A row's tuning steps where the others have `steps`. */
+export function tuningSteps(row: string, steps: number): number {
+  const { tuningTimes = 1 }: Row = table1Rows[row as Table1Row];
+  return Math.max(1, Math.round(steps * tuningTimes));
 }
 
 /** What the report says of a row beside its numbers. */
-export function rowNotes(row: Table1Row): Pick<Row, "role" | "note"> {
-  const { role, note }: Row = table1Rows[row];
-  return { role, note };
+export function rowNotes(row: Table1Row): Pick<Row, "role" | "note" | "against"> {
+  const { role, note, against }: Row = table1Rows[row];
+  return { role, note, ...(against !== row && { against }) };
 }
 
 /** A recipe by its name: `table1/asvr`, or `micro/asvr` for that row at micro scale. @throws ConfigError */

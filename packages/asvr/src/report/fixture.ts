@@ -154,7 +154,10 @@ const tokenizers: TokenizerSummary = {
     original: pictureName(index),
     appearance: `tokenizers/rebuilt-${index}.png`,
   })),
-  probe: { features: 0.76, semantic: 0.63, appearance: 0.44 },
+  probes: [
+    { what: "thing in a cell", majority: 0.04, features: 0.76, semantic: 0.63, appearance: 0.44 },
+    { what: "first code", majority: 0.02, semantic: 0.81, appearance: 0.33 },
+  ],
 };
 
 function resultOf(visual: boolean): SeedResult {

@@ -6,7 +6,7 @@ import { scroll } from "./html-tables.js";
 import { html, type Markup } from "./markup.js";
 import type { Report, ReportRow } from "./report.js";
 import { rowStyle, rowTitle } from "./rows.js";
-import type { MetricsLine, ResidualCodes } from "./run-folder.js";
+import type { MetricsLine, Probe, ResidualCodes } from "./run-folder.js";
 
 type Stage = MetricsLine["stage"];
 const stages: [Stage, string][] = [
@@ -115,8 +115,20 @@ export function tokenizers(report: Report): Markup {
 <tr><th scope="col">After depth</th>${kinds.map(() => html`<th scope="col" class="edge">Codes used</th><th scope="col">Relative error</th>`)}</tr></thead>
 <tbody>${depths.map((index) => html`<tr><th scope="row">${index + 1}</th>${kinds.map(([, codes]) => cell(codes, index))}</tr>`)}</tbody></table>`,
   )}
-${summary.probe && html`<p>A linear probe for the thing in a cell is right for ${points(100 * summary.probe.features)}% from the encoder's features, ${points(100 * summary.probe.semantic)}% from the semantic codes and ${points(100 * summary.probe.appearance)}% from the appearance codes.</p>`}
+${summary.probes && probes(summary.probes)}
 <p>Pictures (left) and what the appearance codes keep of them (right): ${points(summary.appearance.psnr)} dB.</p><div class="pairs">${pairs}</div>`;
+}
+
+function probes(list: readonly Probe[]): Markup {
+  const share = (value: number | undefined) => html`<td>${value === undefined ? "–" : points(100 * value)}</td>`;
+  const rows = list.map(
+    ({ what, majority, features, semantic, appearance }) =>
+      html`<tr><th scope="row">${what}</th>${[majority, features, semantic, appearance].map(share)}</tr>`,
+  );
+  return html`<p>What a linear map reads, percent right:</p>${scroll(
+    "Linear probes",
+    html`<table><thead><tr><th scope="col">Of</th><th scope="col">Guessing</th><th scope="col">Features</th><th scope="col">Semantic codes</th><th scope="col">Appearance codes</th></tr></thead><tbody>${rows}</tbody></table>`,
+  )}`;
 }
 
 export function cost(report: Report): Markup {

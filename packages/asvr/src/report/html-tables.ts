@@ -5,7 +5,7 @@ import { paperGroups } from "../recipes/paper-table1.js";
 import { bareProbability, duration, interval, points, signedPoints, whole } from "./format.js";
 import { type Content, html, type Markup } from "./markup.js";
 import type { Report } from "./report.js";
-import { groupsInOrder, rowDetail, rowStyle, rowTitle } from "./rows.js";
+import { against, groupsInOrder, rowDetail, rowStyle, rowTitle } from "./rows.js";
 
 const none = "\u2013";
 
@@ -22,7 +22,7 @@ export function resultTable(report: Report): Markup {
 <td><b>${points(row.mean)}</b> <small>${interval(row.interval)}</small>${bar(means, row.interval, row.mean, color)}</td>
 <td>${
       difference
-        ? html`<b>${signedPoints(difference.mean)}</b> <small>${interval(difference.interval)}</small>${bar(differences, difference.interval, difference.mean, color)}`
+        ? html`<b>${signedPoints(difference.mean)}</b>${against(report, difference)} <small>${interval(difference.interval)}</small>${bar(differences, difference.interval, difference.mean, color)}`
         : html`<span class="muted">${row.id === baselineId ? "baseline" : none}</span>`
     }</td>
 <td>${difference ? bareProbability(difference.p) : none}</td>

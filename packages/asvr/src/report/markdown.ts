@@ -2,7 +2,7 @@
 import { bareProbability, bytes, compact, duration, interval, points, signedPoints, whole } from "./format.js";
 import { day, heading, provenance, totalSeconds } from "./html.js";
 import type { Report } from "./report.js";
-import { groupsInOrder, rowDetail, rowTitle } from "./rows.js";
+import { against, groupsInOrder, rowDetail, rowTitle } from "./rows.js";
 
 const none = "\u2013";
 
@@ -65,7 +65,7 @@ function resultTable(report: Report): string {
         `${rowTitle(report, row.id)} (${rowDetail(report, row.id)})`,
         points(row.mean),
         interval(row.interval),
-        difference ? signedPoints(difference.mean) : none,
+        difference ? `${signedPoints(difference.mean)}${against(report, difference)}` : none,
         difference ? interval(difference.interval) : none,
         difference ? bareProbability(difference.p) : none,
         row.novel === undefined ? none : points(row.novel),

@@ -27,6 +27,11 @@ export function readTable(tables: Tables, studyRows: readonly StudyRow[]): Findi
     { topic: "Equal time", text: reader.equalTime() },
     { topic: "Semantic or appearance", text: reader.appearance() },
     { topic: "Control", text: reader.control() },
+    { topic: "Alignment", text: reader.alignment() },
+    { topic: "Stages", text: reader.stages() },
+    { topic: "Both kinds of codes", text: reader.dual() },
+    { topic: "Discrete input", text: reader.discrete() },
+    { topic: "Short and long training", text: reader.durations() },
     { topic: "Unseen drawings", text: reader.novel() },
     { topic: "Guessing", text: reader.guessing() },
     { topic: "What the intervals cover", text: reader.coverage() },
@@ -137,6 +142,67 @@ class Reader {
       }[verdict(comparison)],
       borderline(comparison),
       overBaseline && `Control minus baseline: ${numbers(overBaseline)}.`,
+    );
+  }
+
+  alignment(): string {
+    return this.pair(
+      "asvr",
+      "asvr-next",
+      "Reading the hidden state at a position (as the authors' code does) minus the one before it (Eq. 2 as printed)",
+      {
+        above: "The authors' code's reading is ahead.",
+        below: "The printed equation's reading is ahead.",
+      },
+    );
+  }
+
+  stages(): string {
+    return this.pair("asvr", "asvr-tuning-only", "Reconstruction in both stages minus in tuning alone", {
+      above: "Both stages are ahead, as in the paper's Table 8.",
+      below: "Tuning alone is ahead, against the paper's Table 8.",
+    });
+  }
+
+  dual(): string {
+    return this.pair("dual", "asvr", "Both kinds of codes minus semantic codes alone", {
+      above: "Both together are ahead, which the paper does not find.",
+      below: "Semantic codes alone are ahead, as in the paper.",
+    });
+  }
+
+  discrete(): string {
+    return this.pair("asvr-discrete", "llava-discrete", "With discrete input, semantic codes minus text alone", {
+      above: "Reconstruction is ahead, as in the paper.",
+      below: "Reconstruction is behind, against the paper.",
+    });
+  }
+
+  durations(): string {
+    const parts = (["short", "long"] as const).flatMap((length) => {
+      const [baseline, asvr] = [this.row(`llava-${length}`), this.row(`asvr-${length}`)];
+      const semantic = this.comparison(`asvr-${length}`, `llava-${length}`);
+      if (!baseline || !asvr || !semantic) return [];
+      const appearance = this.comparison(`appearance-${length}`, `llava-${length}`);
+      const both = this.comparison(`asvr-${length}`, `appearance-${length}`);
+      return [
+        `After ${whole(asvr.steps)} steps, ASVR scores ${points(asvr.mean)}% and the baseline ${points(baseline.mean)}%: ` +
+          `${numbers(semantic)}.`,
+        ...(appearance ? [`Appearance codes minus that baseline: ${numbers(appearance)}.`] : []),
+        ...(both ? [`Semantic minus appearance codes there: ${numbers(both)}.`] : []),
+      ];
+    });
+    return parts.join(" ");
+  }
+
+  /** One difference in words; nothing where the study has no such pair. */
+  private pair(row: string, against: string, what: string, words: Record<"above" | "below", string>): string {
+    const comparison = this.comparison(row, against);
+    if (!comparison) return "";
+    return sentences(
+      `${what}: ${numbers(comparison)}.`,
+      { ...words, open: "The interval contains zero: this run does not separate the two." }[verdict(comparison)],
+      borderline(comparison),
     );
   }
 

@@ -1,4 +1,5 @@
 /** How rows are named, coloured and grouped, the same in every table and chart. */
+import { baselineId, type Difference } from "../evaluation/table.js";
 import { paperGroups } from "../recipes/paper-table1.js";
 import type { Report } from "./report.js";
 
@@ -39,6 +40,11 @@ export function rowDetail(report: Pick<Report, "study">, id: string): string {
   const alignment = row.alignment === "next" ? "next position" : undefined;
   const input = row.visualInput === "discrete" ? "discrete input" : undefined;
   return [supervision, alignment, input].filter(Boolean).join(", ");
+}
+
+/** Names the row that a difference is against, where it is not the baseline. */
+export function against(report: Pick<Report, "study">, { against: id }: Difference): string {
+  return id === baselineId ? "" : ` against ${rowTitle(report, id)}`;
 }
 
 /** A group's key and its name for readers, in the paper's order; groups that the paper lacks come last. */

@@ -35,6 +35,8 @@ const studyRow = z.object({
    * the codes of another image.
    */
   role: z.enum(["equal-time", "control"]).optional(),
+  /** The row that it is compared with, where that is not the baseline. */
+  against: z.string().optional(),
   note: z.string().optional(),
 });
 export interface StudyRow extends z.infer<typeof studyRow> {}
@@ -98,13 +100,24 @@ const residualCodes = z.object({
 /** One residual tokenizer: its size, how much of its codebook it uses, how well it rebuilds its input. */
 export interface ResidualCodes extends z.infer<typeof residualCodes> {}
 
+const probe = z.object({
+  what: z.string(),
+  /** What always giving the commonest label scores. */
+  majority: share,
+  /** Share of right answers of a linear map from the encoder's features, and from both kinds of codes. */
+  features: share.optional(),
+  semantic: share,
+  appearance: share,
+});
+export interface Probe extends z.infer<typeof probe> {}
+
 const tokenizerSummary = z.object({
   semantic: residualCodes,
   /** `psnr` in decibels, of pictures decoded from the codes. */
   appearance: residualCodes.extend({ psnr: z.number() }),
   reconstructions: z.array(z.object({ original: z.string(), appearance: z.string() })),
-  /** Accuracy of a linear probe for the thing in a cell, read from the features and from the two kinds of codes. */
-  probe: z.object({ features: share, semantic: share, appearance: share }).optional(),
+  /** How much a linear map reads of the scene from features and from codes. */
+  probes: z.array(probe).optional(),
 });
 export interface TokenizerSummary extends z.infer<typeof tokenizerSummary> {}
 

@@ -2,7 +2,7 @@ import { readFile } from "node:fs/promises";
 import { join } from "node:path";
 import { runtimeInfo } from "@asvr/torch";
 import { derive, type Recipe } from "../recipes/recipe.js";
-import { rowNotes, type Table1Row, table1 } from "../recipes/table1.js";
+import { rowNotes, type Table1Row, table1, tuningSteps } from "../recipes/table1.js";
 import { layout } from "./layout.js";
 import { type Calibration, calibrate, equalTime } from "./parts/calibration.js";
 import { makeCodes } from "./parts/codes.js";
@@ -82,7 +82,7 @@ export async function rowRecipe(
 }
 
 function rowSettings({ steps, threads }: StudySettings, row: Table1Row, seed: number): Recipe {
-  const stages = { pretraining: { steps: steps.pretraining }, tuning: { steps: steps.tuning } };
+  const stages = { pretraining: { steps: steps.pretraining }, tuning: { steps: tuningSteps(row, steps.tuning) } };
   return derive(table1(row, "micro"), { seed, threads, stages });
 }
 
@@ -93,6 +93,6 @@ function isEqualTime(row: Table1Row): boolean {
 /** In steps of the baseline, roughly: only the order matters. */
 function cost(row: Table1Row): number {
   const { kind } = table1(row, "micro").supervision;
-  if (kind === "dual") return 2;
-  return kind !== "none" || isEqualTime(row) ? 1.4 : 1;
+  const perStep = kind === "dual" ? 2 : kind !== "none" || isEqualTime(row) ? 1.4 : 1;
+  return perStep * tuningSteps(row, 1000);
 }

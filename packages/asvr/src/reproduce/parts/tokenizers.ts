@@ -5,20 +5,30 @@ import sharp from "sharp";
 import { inBatches, loadPictures } from "../../data/picture-set.js";
 import { loadRecords } from "../../data/records.js";
 import { buildAppearanceBranch, buildEncoder, buildSemanticBranch } from "../../model/build.js";
+import type { Recipe } from "../../recipes/recipe.js";
 import { table1 } from "../../recipes/table1.js";
 import type { ResidualCodes, TokenizerSummary } from "../../report/run-folder.js";
 import type { AppearanceBranch } from "../../tokenizers/appearance-branch.js";
 import { codeUsage } from "../../tokenizers/residual-quantizer.js";
+import type { SemanticBranch } from "../../tokenizers/semantic-branch.js";
 import type { VisualTokenizer } from "../../tokenizers/visual-tokenizer.js";
 import { PicturesObjective } from "../../training/objectives/pictures.js";
 import { train } from "../../training/trainer.js";
+import type { SiglipVisionTower } from "../../vision/siglip.js";
 import { layout, microPreprocessing } from "../layout.js";
+import { encodeOnce, joined } from "./codes.js";
 import { loadWeights } from "./load.js";
 import { type PartContext, trainOptions, writeJson } from "./part.js";
+import { type Looked, probeScenes } from "./probes.js";
 
 /** Pictures that the tokenizers learn from and are measured on, and how many of them the report shows. */
 const PICTURES = 4000;
 const SHOWN = 8;
+
+interface Branches {
+  semantic: SemanticBranch;
+  appearance: AppearanceBranch;
+}
 
 /** Trains the semantic and the appearance tokenizer on the frozen encoder's features, and measures both. */
 export async function trainTokenizers(context: PartContext): Promise<string> {
@@ -30,7 +40,9 @@ export async function trainTokenizers(context: PartContext): Promise<string> {
   const { records } = await loadRecords(join(layout.data(folder), "captions.json"), {
     imagesFolder: layout.data(folder),
   });
-  const paths = records.slice(0, PICTURES).map(({ image }) => image!);
+  const used = records.slice(0, PICTURES);
+  const paths = used.map(({ image }) => image!);
+  const captions = used.map(({ conversations }) => conversations[1]!.value);
   const pixelValues = await loadPictures(layout.data(folder), paths, microPreprocessing);
 
   manualSeed(settings.sharedSeed);
@@ -65,11 +77,24 @@ export async function trainTokenizers(context: PartContext): Promise<string> {
       ...measure(appearance, pixelValues, features(recipe.tokenizers.appearance.layer), (x) => appearance.prepare(x)),
       psnr: psnr(appearance, pixelValues),
     },
+    probes: tidy(() => probeScenes(look(branches, encoder, recipe, pixelValues), captions, semantic.codebookSize)),
     reconstructions: await drawReconstructions(context, appearance, pixelValues, paths),
   };
   await writeJson(join(out, "summary.json"), summary);
   pixelValues.dispose();
   return `semantic codes used ${summary.semantic.usedCodes.join(", ")} of ${summary.semantic.codebookSize}`;
+}
+
+/** What the language model is given of pictures, and what both tokenizers make of them. */
+function look(branches: Branches, encoder: SiglipVisionTower, recipe: Recipe, pixelValues: Tensor): Looked {
+  const batches = inBatches(pixelValues, 500, (batch) => encodeOnce({ encoder, ...branches }, recipe, batch));
+  const { features, ...codes } = joined(batches);
+  const vectors = (kind: keyof Branches) => {
+    const branch = branches[kind];
+    const wide = codes[kind].to("int64");
+    return { codes: wide, vectors: branch.embed(wide).select(-2, branch.depth - 1) };
+  };
+  return { features, semantic: vectors("semantic"), appearance: vectors("appearance") };
 }
 
 /** How much of its codebooks a tokenizer uses, and what share of its input's variance is left after each depth. */

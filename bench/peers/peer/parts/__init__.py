@@ -1,0 +1,1 @@
+"""The parts of the demo, each a function of a `Study`."""

@@ -1,0 +1,68 @@
+import type { VisualHeadConfig } from "asvr";
+import { ConfigError } from "asvr";
+import type { BenchContext, BenchResult } from "../harness/bench.js";
+import { byTurns, ours, requireEqual, runSide, theirs } from "../harness/sides.js";
+import { compare } from "../harness/statistics.js";
+import { shown, shownSpread } from "../harness/table.js";
+
+export interface HeadOptions {
+  positions: number;
+  config: VisualHeadConfig;
+  threads: number;
+}
+
+export interface HeadFigures {
+  loss: number;
+  gradNorms: Record<"hiddenStates" | "parameters", number>;
+  /** The most that one pass took beside weights, gradients and inputs. */
+  bytes: number;
+  seconds: number;
+}
+
+/** The paper's head on one picture of SigLIP, under a 7B language model. */
+const paper: Omit<HeadOptions, "threads"> = {
+  positions: 729,
+  config: {
+    hiddenSize: 4096,
+    embedDim: 2048,
+    headDim: 128,
+    layers: 3,
+    depth: 8,
+    codebookSize: 16_384,
+    codeDim: 1152,
+  },
+};
+
+/** Loss and gradients of the visual head at the paper's size: time, and the memory of a pass. */
+export async function head({ peer, rounds, threads, note }: BenchContext): Promise<BenchResult> {
+  if (process.platform !== "linux") {
+    throw new ConfigError(`head reads its memory from Linux's /proc; this is ${process.platform}`);
+  }
+  const options = { ...paper, threads };
+  const sides = {
+    ours: async () => (await runSide<HeadFigures>(ours("head"), options)).result,
+    peer: async () => (await runSide<HeadFigures>(theirs(peer, "head"), options)).result,
+  };
+  const megabytes = ({ bytes }: HeadFigures) => bytes / 2 ** 20;
+  const figures = await byTurns(rounds, sides, (round, { ours, peer }) => {
+    note(
+      `round ${round + 1} of ${rounds}: ${shown(ours.seconds)} s and ${shown(megabytes(ours))} MB here, ` +
+        `${shown(peer.seconds)} s and ${shown(megabytes(peer))} MB there`,
+    );
+    requireEqual("the loss", ours.loss, peer.loss, 1e-5);
+    for (const which of ["hiddenStates", "parameters"] as const) {
+      requireEqual(`the gradients' norm of the ${which}`, ours.gradNorms[which], peer.gradNorms[which], 1e-4);
+    }
+  });
+  const time = compare(figures.map(({ ours, peer }) => ({ ours: ours.seconds, peer: peer.seconds })));
+  const memory = compare(figures.map(({ ours, peer }) => ({ ours: megabytes(ours), peer: megabytes(peer) })));
+  return {
+    ratio: time.ratio,
+    parts: { time: { unit: "s", ...time }, memory: { unit: "MB", ...memory }, loss: figures[0]!.ours.loss, ...paper },
+    table: [
+      ["", "ours", "peer", "ratio", "rounds"],
+      ["time, s", shown(time.ours), shown(time.peer), shown(time.ratio), shownSpread(time.spread)],
+      ["memory, MB", shown(memory.ours), shown(memory.peer), shown(memory.ratio), shownSpread(memory.spread)],
+    ],
+  };
+}
