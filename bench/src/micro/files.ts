@@ -82,7 +82,6 @@ export function objectiveOf(
     visionWeight: recipe.supervision.weight,
     imageTokens: features.size(1),
     seed: recipe.seed,
-    device: "cpu",
   });
 }
 

@@ -41,7 +41,12 @@ export interface Native {
     retainGraph: boolean,
     createGraph: boolean,
   ): (number | null)[];
-  withGradients(value: number, inputs: readonly number[], gradients: readonly number[]): number;
+  withGradients(
+    value: number,
+    inputs: readonly number[],
+    gradients: readonly number[],
+    expected: number | null,
+  ): number;
   gradEnabled(): boolean;
   gradientOf(tensor: number): number | null;
   setGradient(tensor: number, gradient: number | null): void;
