@@ -16,5 +16,6 @@ export type {
   Turn,
 } from "./records.js";
 export { heldOutVendors, SPLIT_NAMES, type SplitName } from "./splits.js";
+export * from "./things.js";
 export { buildTokenizer, buildTokenizerConfig, SPECIAL_TOKENS } from "./tokenizer.js";
 export * from "./world.js";

@@ -39,7 +39,10 @@ export function planStudy(settings: StudySettings): Part[] {
     parts.push({ ...part, fingerprint: fingerprint(part.name, common, own, inherited) });
   };
   const base = table1("llava", "micro");
-  add({ name: "data", output: "data", needs: [], run: makeWorld }, settings.world);
+  const { things, ...world } = settings.world;
+  // The standard set is left out, as it was before there was another: studies from then go on.
+  const set = things === "standard" ? {} : { things };
+  add({ name: "data", output: "data", needs: [], run: makeWorld }, { ...world, ...set });
   add({ name: "encoder", output: "encoder", needs: ["data"], run: trainEncoder }, settings.encoder, base.encoder);
   add(
     { name: "text-lm", output: "text-lm", needs: ["data"], run: trainLanguageModel },

@@ -1,5 +1,6 @@
 import { createHash } from "node:crypto";
 import { z } from "zod";
+import { THINGS_NAMES } from "../micro/things.js";
 import { allRows, demoRows, type Table1Row } from "../recipes/table1.js";
 
 const count = z.number().int().positive();
@@ -23,6 +24,8 @@ export const settingsSchema = z.object({
     test: count,
     novel: count,
     questionsPerImage: count,
+    /** The set of things that scenes are made of; settings from before there were two have the standard one. */
+    things: z.enum(THINGS_NAMES).default("standard"),
   }),
   encoder: z.object({
     /** Single cells: many short views, from which the concepts are learned. */
@@ -55,7 +58,15 @@ export const demoSettings: StudySettings = {
   rows: [...demoRows],
   seeds: [0],
   sharedSeed: 0,
-  world: { encoder: 6000, text: 8000, train: 6000, test: 1000, novel: 500, questionsPerImage: 11 },
+  world: {
+    encoder: 6000,
+    text: 8000,
+    train: 6000,
+    test: 1000,
+    novel: 500,
+    questionsPerImage: 11,
+    things: "standard",
+  },
   encoder: {
     cells: { steps: 700, batchSize: 256, learningRate: 2e-3 },
     scenes: { steps: 250, batchSize: 64, learningRate: 1e-3, captioningWeight: 3 },
@@ -75,7 +86,7 @@ export const demoSettings: StudySettings = {
 /** The same through every part, in under two minutes: what CI runs. Its scores mean nothing. */
 export const quickSettings: StudySettings = {
   ...demoSettings,
-  world: { encoder: 600, text: 600, train: 600, test: 120, novel: 60, questionsPerImage: 11 },
+  world: { ...demoSettings.world, encoder: 600, text: 600, train: 600, test: 120, novel: 60 },
   encoder: {
     cells: { steps: 60, batchSize: 128, learningRate: 2e-3 },
     scenes: { steps: 20, batchSize: 32, learningRate: 1e-3, captioningWeight: 3 },
