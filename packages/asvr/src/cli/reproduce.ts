@@ -3,6 +3,7 @@ import { join } from "node:path";
 import { Command } from "commander";
 import { ConfigError } from "../errors.js";
 import { allRows, type Table1Row } from "../recipes/table1.js";
+import { recordResults } from "../report/record.js";
 import { writeReport } from "../report/report.js";
 import { fasterMatmul } from "../reproduce/matmul.js";
 import { demoSettings, quickSettings, type StudySettings } from "../reproduce/settings.js";
@@ -22,6 +23,7 @@ interface Options {
   sharedSeed?: number;
   matmul: string;
   fresh: boolean;
+  record?: string | true;
   json: boolean;
 }
 
@@ -40,6 +42,10 @@ export function reproduceCommand(): Command {
     .option("--shared-seed <seed>", "draws the world and the shared parts (default: 0)", wholeNumber)
     .option("--matmul <dtype>", "of matrix products: float32, bfloat16, or auto, whichever is faster here", "auto")
     .option("--fresh", "make parts again that the folder holds with other settings", false)
+    .option(
+      "--record [name]",
+      "keep the finished tables in docs/results as NAME.json and NAME.md (default: the table's name)",
+    )
     .option("--json", "print the tables as one JSON object", false)
     .addHelpText(
       "after",
@@ -74,6 +80,10 @@ Example:
         display.close();
       }
       const { tables, summary } = await writeReport(folder);
+      if (options.record !== undefined) {
+        const files = await recordResults(folder, options.record === true ? table : options.record);
+        display.note(`recorded: ${files.join(", ")}`);
+      }
       if (options.json) printJson({ folder, ...tables });
       else process.stdout.write(`${summary}\n`);
     });

@@ -1,7 +1,8 @@
 import { createHash } from "node:crypto";
 import { z } from "zod";
 import { THINGS_NAMES } from "../micro/things.js";
-import { allRows, demoRows, type Table1Row } from "../recipes/table1.js";
+import { derive, type Recipe } from "../recipes/recipe.js";
+import { allRows, demoRows, type Table1Row, table1 } from "../recipes/table1.js";
 
 const count = z.number().int().positive();
 const training = z.object({ steps: count, batchSize: count, learningRate: z.number().positive() });
@@ -33,7 +34,11 @@ export const settingsSchema = z.object({
     /** Whole pictures with captions: which thing is where. */
     scenes: training.extend({ captioningWeight: z.number().nonnegative() }),
   }),
-  tokenizers: z.object({ semantic: training, appearance: training }),
+  tokenizers: z.object({
+    /** What the semantic one learns from; settings from before there was a choice have the features. */
+    semantic: training.extend({ learnedFrom: z.enum(["features", "text"]).default("features") }),
+    appearance: training,
+  }),
   /** The language model on text alone, before it sees a picture. */
   languageModel: training.extend({
     /** Share of the captions that are also told again; more of them leaves less of each step for the questions. */
@@ -72,7 +77,7 @@ export const demoSettings: StudySettings = {
     scenes: { steps: 250, batchSize: 64, learningRate: 1e-3, captioningWeight: 3 },
   },
   tokenizers: {
-    semantic: { steps: 150, batchSize: 96, learningRate: 1e-3 },
+    semantic: { steps: 150, batchSize: 96, learningRate: 1e-3, learnedFrom: "features" },
     appearance: { steps: 250, batchSize: 64, learningRate: 2e-3 },
   },
   languageModel: { steps: 2400, batchSize: 8, learningRate: 1.5e-3, retellingShare: 0.3 },
@@ -92,12 +97,18 @@ export const quickSettings: StudySettings = {
     scenes: { steps: 20, batchSize: 32, learningRate: 1e-3, captioningWeight: 3 },
   },
   tokenizers: {
-    semantic: { steps: 20, batchSize: 64, learningRate: 1e-3 },
+    semantic: { steps: 20, batchSize: 64, learningRate: 1e-3, learnedFrom: "features" },
     appearance: { steps: 20, batchSize: 64, learningRate: 2e-3 },
   },
   languageModel: { steps: 100, batchSize: 8, learningRate: 1.5e-3, retellingShare: 0.3 },
   steps: { pretraining: 20, tuning: 100 },
 };
+
+/** A row's recipe as the parts that all rows share have it. */
+export function studyRecipe({ tokenizers }: StudySettings, row: Table1Row = "llava"): Recipe {
+  const { learnedFrom } = tokenizers.semantic;
+  return derive(table1(row, "micro"), { tokenizers: { semantic: { learnedFrom } } });
+}
 
 /** A part is made again when what it depends on changes: its settings, and those of the parts before it. */
 export function fingerprint(...settings: unknown[]): string {
