@@ -1,4 +1,4 @@
-"""The peer's side of `head`: loss and gradients of the visual head for one picture, with its logits whole."""
+"""The peer's side of `head`: loss and gradients for one picture, with its logits whole: of the classifiers, or of all."""
 
 import json
 import re
@@ -26,15 +26,20 @@ with torch.no_grad():
         else:
             weight.uniform_(-0.02, 0.02)
 torch.manual_seed(1000)
-states = torch.rand(positions, config["hiddenSize"]).sub_(0.5).requires_grad_()
+whole = options["part"] == "whole"
+width = (positions, config["hiddenSize"]) if whole else (positions, config["depth"], config["embedDim"])
+states = torch.rand(*width).sub_(0.5).requires_grad_()
 cumulative = torch.rand(positions, config["depth"], config["codeDim"]).sub_(0.5)
 codes = (torch.rand(positions, config["depth"]) * config["codebookSize"]).floor().long()
-parameters = list(head.parameters())
+parameters = list((head if whole else head.rqtransformer_semantic.heads).parameters())
 
 
 def run(count):
-    """Loss and gradients of the first `count` positions; gradients add to those that are there."""
-    nll = head.nll(states[:count], cumulative[:count], codes[:count])
+    """Loss and gradients of the first `count` positions."""
+    for tensor in [states, *parameters]:
+        tensor.grad = None
+    some = [tensor[:count] for tensor in (states, cumulative, codes)]
+    nll = head.nll(*some) if whole else head.nll_of_features(some[0], some[2])
     nll.backward()
     return nll.item()
 
@@ -43,14 +48,12 @@ def norm(tensors):
     return torch.stack([tensor.grad.norm() for tensor in tensors]).norm().item()
 
 
-run(8)  # allocates the gradients, and lets libtorch prepare itself
-for tensor in [states, *parameters]:
-    tensor.grad.zero_()
+run(8)  # gradients exist now, and libtorch has prepared itself
 before = resident_bytes()
 reset_peak()
 loss = run(positions)
 used = peak_resident_bytes() - before
-norms = {"hiddenStates": norm([states]), "parameters": norm(parameters)}
+norms = {"inputs": norm([states]), "parameters": norm(parameters)}
 started = time.perf_counter()
 run(positions)
 seconds = time.perf_counter() - started

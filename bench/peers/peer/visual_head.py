@@ -74,20 +74,24 @@ class VisualHead(nn.Module):
         self.projector = Projector(config["hiddenSize"], config["embedDim"])
         self.rqtransformer_semantic = DepthTransformer(config)
 
-    def forward(self, states, cumulative):
+    def features(self, states, cumulative):
         """
         states (rows, hiddenSize), cumulative (rows, D, codeDim): sums of the codes' vectors up to each depth
-        -> all logits, (rows, D, codebookSize)
+        -> what the classifiers read, (rows, D, embedDim)
         """
         transformer = self.rqtransformer_semantic
         x = torch.cat([self.projector(states)[:, None], transformer.in_mlp_1(cumulative[:, :-1])], 1)
         x = x.float()  # under autocast: the norms' fused kernel wants the dtype of their weights
         for layer in transformer.head_transformer:
             x = layer(x)
-        x = transformer.headnorm(x)
-        return torch.stack([head(x[:, depth]) for depth, head in enumerate(transformer.heads)], 1)
+        return transformer.headnorm(x)
 
     def nll(self, states, cumulative, codes):
         """Summed over positions, averaged over depths; codes (rows, D)"""
-        logits = self(states, cumulative)
+        return self.nll_of_features(self.features(states, cumulative), codes)
+
+    def nll_of_features(self, features, codes):
+        """The same from (rows, D, embedDim), with all logits, (rows, D, codebookSize), in float32"""
+        heads = self.rqtransformer_semantic.heads
+        logits = torch.stack([head(features[:, depth]) for depth, head in enumerate(heads)], 1)
         return F.cross_entropy(logits.flatten(0, 1).float(), codes.flatten(), reduction="sum") / codes.shape[1]

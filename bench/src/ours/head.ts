@@ -1,10 +1,10 @@
-// Our side of `head`: loss and gradients of the visual head for one picture.
+// Our side of `head`: loss and gradients for one picture, of the classifiers or of the whole visual head.
 import { F, manualSeed, nn, noGrad, setThreads, type Tensor, tidy } from "@asvr/torch";
-import { reconstructionNll, VisualHead } from "asvr";
+import { linearNll, reconstructionNll, VisualHead } from "asvr";
 import type { HeadFigures, HeadOptions } from "../benches/head.js";
 import { peakResidentBytes, resetPeak, residentBytes } from "../harness/resident.js";
 
-const { positions, config, threads } = JSON.parse(process.argv[2]!) as HeadOptions;
+const { part, positions, config, threads } = JSON.parse(process.argv[2]!) as HeadOptions;
 setThreads(threads);
 
 const head = nn.creating({ initialise: false }, () => new VisualHead(config));
@@ -17,25 +17,35 @@ tidy(() => {
   }
 });
 manualSeed(1000);
-const hiddenStates = noGrad(() => F.rand([positions, config.hiddenSize]).sub_(0.5)).setRequiresGrad(true);
+const isWhole = part === "whole";
+const width = isWhole ? [positions, config.hiddenSize] : [positions, config.depth, config.embedDim];
+const states = noGrad(() => F.rand(width).sub_(0.5)).setRequiresGrad(true);
 const cumulative = noGrad(() => F.rand([positions, config.depth, config.codeDim]).sub_(0.5));
 const codes = tidy(() => F.rand([positions, config.depth]).mul(config.codebookSize).floor().to("int64"));
-const inputs = [hiddenStates, ...head.parameters()];
+const classifiers = head.depthTransformer.heads;
+const parameters = isWhole ? head.parameters() : classifiers.flatMap((classifier) => classifier.parameters());
 
-/** Loss and gradients of the first `count` positions; gradients add to those that are there. */
+/** Loss and gradients of the first `count` positions. */
 function pass(count: number): number {
+  for (const input of [states, ...parameters]) input.grad = null;
   return tidy(() => {
-    const some = (whole: Tensor) => whole.narrow(0, 0, count);
-    const { nll } = reconstructionNll(head, some(hiddenStates), some(cumulative), some(codes));
+    const [x, sums, targets] = [states, cumulative, codes].map((all) => all.narrow(0, 0, count)) as Inputs;
+    const nll = isWhole ? reconstructionNll(head, x, sums, targets).nll : classifiersNll(x, targets);
     nll.backward();
     return nll.item();
   });
 }
+type Inputs = [Tensor, Tensor, Tensor];
 
-pass(8); // allocates the gradients, and lets libtorch prepare itself
-tidy(() => {
-  for (const input of inputs) input.grad!.zero_();
-});
+function classifiersNll(features: Tensor, targets: Tensor): Tensor {
+  const perDepth = features.unbind(1).map((x, depth) => {
+    const { weight, bias } = classifiers[depth]!;
+    return linearNll(x, weight, bias, targets.select(1, depth)).nll;
+  });
+  return F.stack(perDepth).mean();
+}
+
+pass(8); // gradients exist now, and libtorch has prepared itself
 const before = residentBytes();
 resetPeak();
 const loss = pass(positions);
@@ -46,7 +56,7 @@ const norm = (tensors: readonly Tensor[]) =>
       .linalgVectorNorm()
       .item(),
   );
-const gradNorms = { hiddenStates: norm([hiddenStates]), parameters: norm(head.parameters()) };
+const gradNorms = { inputs: norm([states]), parameters: norm(parameters) };
 const started = performance.now();
 pass(positions);
 const seconds = (performance.now() - started) / 1000;

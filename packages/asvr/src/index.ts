@@ -29,6 +29,7 @@ export {
   type MicroWorldOptions,
 } from "./micro/index.js";
 export * from "./model/build.js";
+export { type LinearNll, type LinearNllOptions, linearNll } from "./model/chunked-loss.js";
 export type { BatchTensors } from "./model/layout.js";
 export * from "./model/lvlm.js";
 export { Projector } from "./model/projector.js";
@@ -36,6 +37,7 @@ export * from "./recipes/recipe.js";
 export * from "./recipes/table1.js";
 export { writeReport } from "./report/report.js";
 export type { Prediction } from "./report/run-folder.js";
+export * from "./supervision/reconstruction.js";
 export * from "./supervision/supervision.js";
 export * from "./supervision/visual-head.js";
 export { AppearanceBranch, type AppearanceBranchConfig } from "./tokenizers/appearance-branch.js";
@@ -43,6 +45,7 @@ export * from "./tokenizers/codebook.js";
 export { TransformerPixelDecoder, type TransformerPixelDecoderConfig } from "./tokenizers/pixel-decoder.js";
 export * from "./tokenizers/residual-quantizer.js";
 export { SemanticBranch, type SemanticBranchConfig } from "./tokenizers/semantic-branch.js";
+export { TextAlignedBranch, type TextAlignedBranchConfig } from "./tokenizers/text-aligned-branch.js";
 export type { PictureObjective, VisualTokenizer } from "./tokenizers/visual-tokenizer.js";
 export type { Objective, StepLosses } from "./training/objective.js";
 export * from "./training/objectives/vision-language.js";

@@ -7,6 +7,8 @@
 #include <torch/csrc/autograd/function.h>
 #include <torch/csrc/autograd/functions/utils.h>
 
+#include <cmath>
+
 #include "addon.h"
 
 namespace asvr {
@@ -41,10 +43,17 @@ napi_value grad(napi_env env, napi_callback_info info) {
 // and passes them on, so that a leaf takes one over as its gradient and nothing is copied.
 struct KnownGradients : torch::autograd::Node {
   std::vector<at::Tensor> gradients;  // undefined for an input without one
+  std::optional<double> expected;     // what must come from above
 
   torch::autograd::variable_list apply(torch::autograd::variable_list&& outer) override {
     TORCH_CHECK(!c10::GradMode::is_enabled(), "gradients that were given have no derivatives of their own");
     TORCH_CHECK(!gradients.empty(), "backward a second time: keep the graph the first time (retainGraph)");
+    if (expected.has_value() && outer[0].defined() && outer[0].is_cpu()) {
+      const double scale = outer[0].item().toDouble();
+      // What is no number goes on: whoever trains will notice it.
+      TORCH_CHECK(!(std::abs(scale - *expected) > 1e-5 * std::abs(*expected)),
+                  "gradients were taken for a loss that is multiplied by ", *expected, ", but backward brings ", scale);
+    }
     const bool isKept = torch::autograd::get_current_graph_task_keep_graph();
     torch::autograd::variable_list results(gradients.size());
     for (size_t i = 0; i < gradients.size() && outer[0].defined(); i++) {
@@ -58,9 +67,9 @@ struct KnownGradients : torch::autograd::Node {
   std::string name() const override { return "KnownGradients"; }
 };
 
-// withGradients(value, [inputs], [gradients, -1 for none]) -> value as a result of the inputs
+// withGradients(value, [inputs], [gradients, -1 for none], expected or null) -> value as a result of the inputs
 napi_value withGradients(napi_env env, napi_callback_info info) {
-  const std::vector<napi_value> given = arguments(env, info, 3);
+  const std::vector<napi_value> given = arguments(env, info, 4);
   const at::Tensor value = tensorAt(env, given[0]).detach();
   const std::vector<at::Tensor> inputs = readTensors(env, given[1]);
   if (!c10::GradMode::is_enabled() || !torch::autograd::any_variable_requires_grad(inputs)) return handle(env, value);
@@ -68,6 +77,7 @@ napi_value withGradients(napi_env env, napi_callback_info info) {
   for (const int64_t gradient : readInts(env, given[2])) {
     node->gradients.push_back(gradient < 0 ? at::Tensor() : environment(env).at(gradient));
   }
+  if (!isNothing(env, given[3])) node->expected = readNumber(env, given[3]);
   node->set_next_edges(torch::autograd::collect_next_edges(inputs));
   torch::autograd::set_history(value, node);
   return handle(env, value);

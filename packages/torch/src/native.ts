@@ -41,7 +41,12 @@ export interface Native {
     retainGraph: boolean,
     createGraph: boolean,
   ): (number | null)[];
-  withGradients(value: number, inputs: readonly number[], gradients: readonly number[]): number;
+  withGradients(
+    value: number,
+    inputs: readonly number[],
+    gradients: readonly number[],
+    expected: number | null,
+  ): number;
   gradEnabled(): boolean;
   gradientOf(tensor: number): number | null;
   setGradient(tensor: number, gradient: number | null): void;
@@ -73,7 +78,7 @@ export function currentBuild(): Build {
   if (!existsSync(file)) {
     throw new LoadError(
       [
-        "libtorch's addon has not been built yet for this copy of @asvr/torch.",
+        "libtorch's addon has not been built yet for this copy of @asvr/torch, or not since its sources changed.",
         `  looked for   ${file}`,
         `  to build it  run ${setupCommand}`,
         `               or ${setupProgram};`,

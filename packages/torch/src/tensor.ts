@@ -236,14 +236,21 @@ export function grad(
  * times what comes from above. For formulations that compute loss and gradients in one pass.
  * @param gradients one for each input, with its shape and dtype, or null for one that needs none. They belong to the
  * result from here on: backward overwrites them.
+ * @param expected what the result will be multiplied with; backward fails, on a CPU, where it was something else
  * @returns a new scalar; without history under `noGrad`, or where no input wants a gradient
  */
-export function withGradients(value: Tensor, inputs: readonly Tensor[], gradients: readonly (Tensor | null)[]): Tensor {
+export function withGradients(
+  value: Tensor,
+  inputs: readonly Tensor[],
+  gradients: readonly (Tensor | null)[],
+  expected: number | null = null,
+): Tensor {
   return new Tensor(
     native.withGradients(
       value.handle,
       inputs.map((input) => input.handle),
       gradients.map((gradient) => gradient?.handle ?? -1),
+      expected,
     ),
   );
 }

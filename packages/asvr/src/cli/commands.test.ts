@@ -49,6 +49,7 @@ test.concurrent.each<[string, string[], string]>([
   ["a folder that is no study", ["report", root], "this is not the run folder of a study"],
   ["no picture", ["attention", root], "--image"],
   ["no folder for the world", ["micro", "build"], "--out"],
+  ["unknown things", ["micro", "build", "--things", "poor", ...out], "it must be standard or rich"],
   ["an unknown recipe", ["train", "micro/nope", ...out], 'table1 has no row "nope"'],
   ["an unknown setting", ["train", "micro/asvr", ...out, "--set", "stages.tuning.size=4"], 'no "size"'],
   [

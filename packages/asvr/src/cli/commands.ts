@@ -1,5 +1,6 @@
 import { Command } from "commander";
 import { DEFAULT_MICRO_SIZES } from "../micro/sizes.js";
+import { THINGS_NAMES } from "../micro/things.js";
 import { allRows, table1 } from "../recipes/table1.js";
 import type { AttentionOptions } from "./attention.js";
 import type { CheckOptions } from "./data.js";
@@ -49,6 +50,10 @@ function reproduceCommand(): Command {
     .option("--shared-seed <seed>", "draws the world and the shared parts (default: 0)", wholeNumber)
     .option("--matmul <dtype>", "of matrix products: float32, bfloat16, or auto, whichever is faster here", "auto")
     .option("--fresh", "make parts again that the folder holds with other settings", false)
+    .option(
+      "--record [name]",
+      "keep the finished tables in docs/results as NAME.json and NAME.md (default: the table's name)",
+    )
     .option("--json", "print the tables as one JSON object", false)
     .addHelpText(
       "after",
@@ -158,6 +163,7 @@ function microCommand(): Command {
     .description("write the micro world: pictures, LLaVA-format records, tokenizer, manifest with licences")
     .requiredOption("--out <folder>", "folder to make")
     .option("--seed <seed>", "draws everything; equal seeds give equal bytes", wholeNumber, 0)
+    .option("--things <set>", `what can stand in a scene: ${THINGS_NAMES.join(" or ")}`, "standard")
     .option("--train <count>", "training pictures", positive, DEFAULT_MICRO_SIZES.train)
     .option("--test <count>", "test pictures with drawings seen in training", positive, DEFAULT_MICRO_SIZES.test)
     .option("--novel <count>", "test pictures with unseen drawings", positive, DEFAULT_MICRO_SIZES.novel)

@@ -18,7 +18,7 @@ const { encoder, tokenizers, languageModel } = quickSettings;
 export const tinySettings: StudySettings = {
   ...quickSettings,
   rows: ["llava", "llava-equal-time", "appearance", "asvr"],
-  world: { encoder: 24, text: 24, train: 24, test: 5, novel: 4, questionsPerImage: 2 },
+  world: { encoder: 24, text: 24, train: 24, test: 5, novel: 4, questionsPerImage: 2, things: "standard" },
   encoder: { cells: small(encoder.cells), scenes: small(encoder.scenes) },
   tokenizers: { semantic: small(tokenizers.semantic), appearance: small(tokenizers.appearance) },
   languageModel: small(languageModel),

@@ -2,6 +2,7 @@ import { existsSync } from "node:fs";
 import { join } from "node:path";
 import { ConfigError } from "../errors.js";
 import { allRows, type Table1Row } from "../recipes/table1.js";
+import { recordResults } from "../report/record.js";
 import { writeReport } from "../report/report.js";
 import { fasterMatmul } from "../reproduce/matmul.js";
 import { demoSettings, quickSettings, type StudySettings } from "../reproduce/settings.js";
@@ -21,6 +22,7 @@ export interface ReproduceOptions {
   sharedSeed?: number;
   matmul: string;
   fresh: boolean;
+  record?: string | true;
   json: boolean;
 }
 
@@ -49,6 +51,10 @@ export async function reproduce(table: string, options: ReproduceOptions): Promi
     display.close();
   }
   const { tables, summary } = await writeReport(folder);
+  if (options.record !== undefined) {
+    const files = await recordResults(folder, options.record === true ? table : options.record);
+    display.note(`recorded: ${files.join(", ")}`);
+  }
   if (options.json) printJson({ folder, ...tables });
   else process.stdout.write(`${summary}\n`);
 }

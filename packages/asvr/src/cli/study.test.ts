@@ -151,6 +151,22 @@ test("Ctrl-C saves and ends with 130", async () => {
   expect(readJson(folder, "study.json").finishedAt).toBeUndefined();
 });
 
+test("--record keeps a finished table with its reading and settings; only it writes there", async () => {
+  const results = join(root, "docs", "results");
+  expect(existsSync(results)).toBe(false);
+  const args = ["reproduce", "table1", "--settings", settings, "--out", study, "--record", "trial"];
+  const { status, stderr } = await startAsvr(args, { cwd: root }).ended;
+  expect(status, stderr).toBe(0);
+  expect(stderr).toContain(`recorded: ${join("docs", "results", "trial.json")}`);
+  const recorded = readJson(results, "trial.json");
+  expect(recorded).toMatchObject({
+    rows: readJson(study, "tables.json").rows,
+    settings: readJson(study, "settings.json"),
+  });
+  expect(recorded).toMatchObject({ command: expect.any(String), date: expect.any(String), reading: expect.any(Array) });
+  expect(readFileSync(join(results, "trial.md"), "utf8")).toContain("## A plain reading");
+});
+
 test("report writes the report again", async () => {
   const tables = readJson(study, "tables.json");
   rmSync(join(study, "tables.json"));

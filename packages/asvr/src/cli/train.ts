@@ -10,7 +10,7 @@ import { fasterMatmul } from "../reproduce/matmul.js";
 import { writeTokenizer } from "../reproduce/parts/own-words.js";
 import { runRow } from "../reproduce/parts/row.js";
 import { sharedParts } from "../reproduce/plan.js";
-import { demoSettings, type StudySettings } from "../reproduce/settings.js";
+import { demoSettings, type StudySettings, studyRecipe } from "../reproduce/settings.js";
 import { readRecipe, type Start, startOf } from "../reproduce/start.js";
 import { readSettings, runStudy } from "../reproduce/study.js";
 import { commandContext } from "./context.js";
@@ -95,6 +95,7 @@ async function recipeOf(name: string, scale: Scale, { seed, set }: TrainOptions)
   const own = set.some((assignment) => assignment.startsWith("threads="));
   const recipe = derive(asked, {
     data: existing(asked.data),
+    tokenizers: studyRecipe(settings).tokenizers, // they are the study's
     startFrom: start.run ?? start.study,
     ...(!own && { threads: settings.threads }),
   });

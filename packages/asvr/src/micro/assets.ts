@@ -2,7 +2,8 @@ import { readFile } from "node:fs/promises";
 import { createRequire } from "node:module";
 import { dirname, join } from "node:path";
 import sharp from "sharp";
-import { type Box, CONCEPTS, type Concept, REGIONS, VENDORS, type Vendor } from "./world.js";
+import type { Concept, Things } from "./things.js";
+import { type Box, REGIONS, VENDORS, type Vendor } from "./world.js";
 
 /** A plate is 23 to 27 pixels wide, so that it moves a little in its cell of 28; a drawing leaves 2 of them free. */
 export const PLATE_SIZES = [23, 24, 25, 26, 27] as const;
@@ -43,9 +44,9 @@ interface IconSet {
 
 const require = createRequire(import.meta.url);
 
-/** Reads and rasterises everything that scenes are made of; about two seconds. */
-export async function loadAssets(): Promise<Assets> {
-  const [drawings, digits, photographs] = await Promise.all([loadDrawings(), loadDigits(), loadPhotographs()]);
+/** Reads and rasterises everything that scenes are made of; a few seconds. */
+export async function loadAssets(things: Things): Promise<Assets> {
+  const [drawings, digits, photographs] = await Promise.all([loadDrawings(things), loadDigits(), loadPhotographs()]);
   return {
     drawing: (concept, vendor, plateSize) => drawings.get(drawingKey(concept, vendor, plateSize))!,
     digits,
@@ -53,13 +54,13 @@ export async function loadAssets(): Promise<Assets> {
   };
 }
 
-async function loadDrawings(): Promise<Map<string, Uint8Array>> {
-  const hexcodes = emojiHexcodes();
+async function loadDrawings(things: Things): Promise<Map<string, Uint8Array>> {
+  const hexcodes = emojiHexcodes(things);
   const drawings = new Map<string, Uint8Array>();
   for (const vendor of VENDORS) {
     const set = require(`@iconify-json/${vendor}/icons.json`) as IconSet;
     const names = require(`@iconify-json/${vendor}/chars.json`) as Record<string, string>;
-    for (const concept of CONCEPTS) {
+    for (const concept of things.concepts) {
       const hexcode = hexcodes.get(concept)!;
       const name = names[hexcode] ?? names[hexcode.replace(/-fe0f$/, "")];
       const icon = name === undefined ? undefined : set.icons[name];
@@ -75,9 +76,9 @@ async function loadDrawings(): Promise<Map<string, Uint8Array>> {
 }
 
 /** The lower-case code points of the emoji whose CLDR label is the concept. */
-export function emojiHexcodes(): Map<Concept, string> {
+export function emojiHexcodes({ concepts }: Things): Map<Concept, string> {
   const labels = new Map((require("emojibase-data/en/data.json") as Emoji[]).map((emoji) => [emoji.label, emoji]));
-  return new Map(CONCEPTS.map((concept) => [concept, labels.get(concept)!.hexcode.toLowerCase()]));
+  return new Map(concepts.map((concept) => [concept, labels.get(concept)!.hexcode.toLowerCase()]));
 }
 
 function drawingKey(concept: Concept, vendor: Vendor, plateSize: number): string {

@@ -8,6 +8,7 @@ import { afterAll, beforeAll, expect, test } from "vitest";
 import { buildMicroWorld, type MicroProgress } from "./build.js";
 import type { MicroManifest } from "./manifest.js";
 import type { CaptionRecord, EncoderRecord, QuestionRecord, RetellingRecord, TextQuestionRecord } from "./records.js";
+import { THINGS, type ThingsName } from "./things.js";
 
 const sizes = { encoder: 12, text: 7, train: 10, test: 6, novel: 5 };
 const phases: MicroProgress[] = [];
@@ -46,6 +47,22 @@ test("the same seed gives the same bytes, another seed other ones", async () => 
   const others = await filesOf(join(root, "same"));
   expect(others.get("tuning.json")).not.toBe(files.get("tuning.json"));
   expect(others.get("images/train/000000.png")).not.toBe(files.get("images/train/000000.png"));
+});
+
+test("the standard world is what it has always been: no change to a seed's words or pictures goes unseen", async () => {
+  const files = [...(await filesOf(world))].filter(([name]) => name !== "manifest.json"); // names versions of packages
+  const digest = (isOf: (name: string) => boolean) => {
+    const lines = files.filter(([name]) => isOf(name)).map((line) => line.join(" "));
+    return createHash("sha256").update(lines.join("\n")).digest("hex");
+  };
+  expect({
+    words: digest((name) => !name.startsWith("images")),
+    pictures: digest((name) => name.startsWith("images")),
+  }).toEqual({
+    words: "159fde26d57b0a634db5472c5ffd7330dbb14486fa8648dbcf433fbbcd1a115f",
+    pictures: "5a7e2c6c8b11d1746e690c72741f101cc0704c57c47515d0073bb99990e64585",
+  });
+  expect(manifest.things).toBe("standard");
 });
 
 test("a larger world begins with the smaller one's pictures", async () => {
@@ -132,6 +149,30 @@ test("the written tokenizer reads back: one token a word", async () => {
   }
 });
 
+test("a rich world has the rich things in its scenes, its words and its manifest", async () => {
+  const { things, concepts } = await buildMicroWorld({ out: join(root, "rich"), seed: 3, things: "rich", sizes });
+  expect(things).toBe("rich");
+  expect(concepts.map(({ label, kind }) => [label, kind])).toEqual(
+    THINGS.rich.concepts.map((concept) => [concept, THINGS.rich.kindOf(concept)]),
+  );
+  const read = async <T>(name: string) => JSON.parse(await readFile(join(root, "rich", name), "utf8")) as T;
+  const tokenizer = new Tokenizer(await read("tokenizer.json"), await read("tokenizer_config.json"));
+  const captions = (await read<CaptionRecord[]>("captions.json")).map(({ conversations }) => conversations[1].value);
+  for (const caption of captions) {
+    const { ids } = tokenizer.encode(caption, { add_special_tokens: false });
+    expect(ids).toHaveLength(caption.split(" ").length);
+  }
+  const newWords: readonly string[] = THINGS.rich.concepts.filter(
+    (concept) => !THINGS.standard.concepts.includes(concept),
+  );
+  expect(
+    captions
+      .join(" ")
+      .split(" ")
+      .filter((word) => newWords.includes(word)).length,
+  ).toBeGreaterThan(3);
+});
+
 test("a folder that holds something else is refused and kept", async () => {
   const other = join(root, "other");
   await mkdir(other);
@@ -140,7 +181,9 @@ test("a folder that holds something else is refused and kept", async () => {
   expect(await readFile(join(other, "thesis.txt"), "utf8")).toBe("mine");
 });
 
-test("a size that is no whole number is refused by name and value", async () => {
+test("a size that is no whole number, and things that there are not, are refused by name and value", async () => {
   await expect(buildMicroWorld({ out: world, seed: 3, sizes: { train: 2.5 } })).rejects.toThrow("sizes.train is 2.5");
   await expect(buildMicroWorld({ out: world, seed: 3, questionsPerImage: 99 })).rejects.toThrow("is 99");
+  const things = "poor" as ThingsName;
+  await expect(buildMicroWorld({ out: world, seed: 3, things })).rejects.toThrow('"poor"; it must be standard or rich');
 });

@@ -11,6 +11,7 @@ import { renderScene } from "./render.js";
 import { type Scene, sampleScene } from "./scene.js";
 import { DEFAULT_MICRO_SIZES, type MicroSizes } from "./sizes.js";
 import { makeSplit, type SplitName } from "./splits.js";
+import { THINGS, THINGS_NAMES, type Things, type ThingsName } from "./things.js";
 import { buildTokenizer, buildTokenizerConfig } from "./tokenizer.js";
 import { IMAGE_SIZE } from "./world.js";
 
@@ -18,6 +19,8 @@ export interface MicroWorldOptions {
   /** The folder to make. An earlier micro world there is replaced, anything else is left alone. */
   readonly out: string;
   readonly seed: number;
+  /** The set of things that scenes are made of. @default "standard" */
+  readonly things?: ThingsName;
   readonly sizes?: Partial<MicroSizes>;
   /** Questions of a training picture and of a text scene. @default 8 */
   readonly questionsPerImage?: number;
@@ -36,14 +39,15 @@ const MAX_QUESTIONS = 16;
 /**
  * Makes the whole data set of the small experiment and writes it as ordinary files: PNG pictures, LLaVA-format JSON,
  * a tokenizer and a manifest. The same options give the same bytes. The folder appears only when it is complete.
- * @throws ConfigError for a size that is no whole number, for questionsPerImage beyond 1 to 16, and when `out` holds
- * something else than a micro world
+ * @throws ConfigError for things that there are not, for a size that is no whole number, for questionsPerImage beyond
+ * 1 to 16, and when `out` holds something else than a micro world
  */
 export async function buildMicroWorld(options: MicroWorldOptions): Promise<MicroManifest> {
-  const { seed, questionsPerImage = 8, onProgress = () => {} } = options;
+  const { seed, things = "standard", questionsPerImage = 8, onProgress = () => {} } = options;
   const sizes = { ...DEFAULT_MICRO_SIZES, ...options.sizes };
   for (const [name, size] of Object.entries(sizes)) requireWhole(`sizes.${name}`, size, 0, 1_000_000);
   requireWhole("questionsPerImage", questionsPerImage, 1, MAX_QUESTIONS);
+  requireThings(things);
   requireWhole("seed", seed, 0, Number.MAX_SAFE_INTEGER);
 
   const out = resolve(options.out);
@@ -53,7 +57,11 @@ export async function buildMicroWorld(options: MicroWorldOptions): Promise<Micro
   try {
     const counts = { encoder: sizes.encoder, text: sizes.text, train: sizes.train };
     const scenes = { ...counts, "test-seen": sizes.test, "test-novel": sizes.novel };
-    const manifest = await writeWorld(draft, { seed, questionsPerImage, sizes: scenes }, onProgress);
+    const manifest = await writeWorld(
+      draft,
+      { seed, things: THINGS[things], questionsPerImage, sizes: scenes },
+      onProgress,
+    );
     await rm(out, { recursive: true, force: true });
     await rename(draft, out);
     return manifest;
@@ -64,6 +72,7 @@ export async function buildMicroWorld(options: MicroWorldOptions): Promise<Micro
 
 interface WorldPlan {
   readonly seed: number;
+  readonly things: Things;
   readonly questionsPerImage: number;
   readonly sizes: Record<SplitName, number>;
 }
@@ -74,16 +83,16 @@ async function writeWorld(
   onProgress: (progress: MicroProgress) => void,
 ): Promise<MicroManifest> {
   onProgress({ phase: "assets", done: 0, total: 1 });
-  const assets = await loadAssets();
+  const assets = await loadAssets(plan.things);
   onProgress({ phase: "assets", done: 1, total: 1 });
   const writer = new SplitWriter(folder, plan, assets, onProgress);
-  const { questionsPerImage } = plan;
+  const { things, questionsPerImage } = plan;
 
   const encoder = await writer.pictures("encoder", encoderRecords);
   const train = await writer.pictures("train", (id, image, scene, random) => [
     {
       caption: captionRecord(id, image, scene, random.fork("caption")),
-      questions: tuningRecords(id, image, scene, questionsPerImage, random.fork("questions")),
+      questions: tuningRecords(id, image, scene, things, questionsPerImage, random.fork("questions")),
     },
   ]);
   const tuning = train.flatMap(({ questions }) => questions);
@@ -92,13 +101,15 @@ async function writeWorld(
     "captions.json": train.map(({ caption }) => caption),
     "tuning.json": tuning,
     "test-seen.json": await writer.pictures("test-seen", (id, image, scene, random) =>
-      testRecords(id, image, scene, false, random),
+      testRecords(id, image, scene, things, false, random),
     ),
     "test-novel.json": await writer.pictures("test-novel", (id, image, scene, random) =>
-      testRecords(id, image, scene, true, random),
+      testRecords(id, image, scene, things, true, random),
     ),
-    "text.json": writer.scenes("text", (id, scene, random) => textRecords(id, scene, questionsPerImage, random)),
-    "tokenizer.json": buildTokenizer(),
+    "text.json": writer.scenes("text", (id, scene, random) =>
+      textRecords(id, scene, things, questionsPerImage, random),
+    ),
+    "tokenizer.json": buildTokenizer(things),
     "tokenizer_config.json": buildTokenizerConfig(),
   };
   return writeFiles(folder, files, (sha256) => makeManifest(plan, tuning, sha256));
@@ -147,9 +158,9 @@ class SplitWriter {
   }
 
   private sampler(name: SplitName): (i: number) => { id: string; scene: Scene; random: Random } {
-    const { seed } = this.plan;
+    const { seed, things } = this.plan;
     const digitCounts = this.assets.digits.map((samples) => samples.length);
-    const split = makeSplit(name, seed, digitCounts);
+    const split = makeSplit(name, seed, digitCounts, things);
     const root = new Random(seed).fork(name);
     return (i) => {
       const random = root.fork(i);
@@ -207,6 +218,12 @@ async function requireReplaceable(out: string): Promise<void> {
     throw new ConfigError(
       `buildMicroWorld: ${out} is not empty and holds no micro world. Name another folder, or empty it.`,
     );
+  }
+}
+
+function requireThings(name: string): void {
+  if (!Object.hasOwn(THINGS, name)) {
+    throw new ConfigError(`buildMicroWorld: things is "${name}"; it must be ${THINGS_NAMES.join(" or ")}.`);
   }
 }
 

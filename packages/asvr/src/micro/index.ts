@@ -15,5 +15,6 @@ export type {
 } from "./records.js";
 export { DEFAULT_MICRO_SIZES, type MicroSizes } from "./sizes.js";
 export { heldOutVendors, SPLIT_NAMES, type SplitName } from "./splits.js";
+export * from "./things.js";
 export { buildTokenizer, buildTokenizerConfig, SPECIAL_TOKENS } from "./tokenizer.js";
 export * from "./world.js";

@@ -1,13 +1,9 @@
 import type { Random } from "../data/random.js";
 import type { Scene, SceneObject } from "./scene.js";
+import { KIND_NAMES, type Things } from "./things.js";
 import {
   BACKGROUNDS,
   COLOR_NAMES,
-  COMMON_CONCEPTS,
-  CONCEPTS,
-  KIND_NAMES,
-  KINDS,
-  kindOf,
   POSITIONS,
   QUESTION_TYPE_NAMES,
   QUESTION_TYPES,
@@ -54,7 +50,7 @@ export function applies(type: QuestionType, scene: Scene): boolean {
  * digit and one background to ask about) are learned too, then more at random. Presence and the digit have two turns:
  * these are the hardest.
  */
-export function trainingQuestions(scene: Scene, count: number, random: Random): Question[] {
+export function trainingQuestions(scene: Scene, things: Things, count: number, random: Random): Question[] {
   const types = QUESTION_TYPE_NAMES.filter((type) => applies(type, scene));
   const drawn: QuestionType[] = [...types, "presence", ...(types.includes("digit") ? (["digit"] as const) : [])];
   const turns = random.shuffle(drawn);
@@ -62,7 +58,7 @@ export function trainingQuestions(scene: Scene, count: number, random: Random): 
   // Yes and no take turns. Were each drawn anew, "no" would win: there are more things to ask about that are absent.
   let isTrue = random.uniform() < 0.5;
   while (asked.size < count) {
-    const question = ask(turns.shift() ?? random.pick(drawn), scene, isTrue, random);
+    const question = ask(turns.shift() ?? random.pick(drawn), scene, things, isTrue, random);
     if (asked.has(question.question)) continue;
     asked.set(question.question, question);
     if (question.type === "presence") isTrue = !isTrue;
@@ -71,10 +67,10 @@ export function trainingQuestions(scene: Scene, count: number, random: Random): 
 }
 
 /** One question of every type that applies; on unseen drawings only of the types that are about objects. */
-export function testQuestions(scene: Scene, onlyAboutObjects: boolean, random: Random): Question[] {
+export function testQuestions(scene: Scene, things: Things, onlyAboutObjects: boolean, random: Random): Question[] {
   return QUESTION_TYPE_NAMES.filter(
     (type) => applies(type, scene) && (QUESTION_TYPES[type].aboutObjects || !onlyAboutObjects),
-  ).map((type) => ask(type, scene, random.uniform() < 0.5, random));
+  ).map((type) => ask(type, scene, things, random.uniform() < 0.5, random));
 }
 
 function digitPosition({ digit }: Scene): string {
@@ -82,7 +78,7 @@ function digitPosition({ digit }: Scene): string {
 }
 
 /** @param isTrue whether a presence question gets the answer yes; the other types have no such choice */
-function ask(type: QuestionType, scene: Scene, isTrue: boolean, random: Random): Question {
+function ask(type: QuestionType, scene: Scene, things: Things, isTrue: boolean, random: Random): Question {
   const { concept, color, plate } = random.pick(scene.objects);
   const position = POSITIONS[plate.cell]!;
   const one = (question: string, answer: string | number): Question => ({ type, question, answer: String(answer) });
@@ -96,20 +92,20 @@ function ask(type: QuestionType, scene: Scene, isTrue: boolean, random: Random):
     case "background":
       return one("what background ?", scene.background!);
     case "kind":
-      return one(`kind at ${position} ?`, kindOf(concept));
+      return one(`kind at ${position} ?`, things.kindOf(concept));
     case "count":
-      return one(...countQuestion(scene, random));
+      return one(...countQuestion(scene, things, random));
     case "position":
       return one(`where ${concept} ?`, position);
     case "color":
       return one(`color behind ${concept} ?`, color);
     case "presence":
-      return one(...presenceQuestion(scene, isTrue, random));
+      return one(...presenceQuestion(scene, things, isTrue, random));
   }
 }
 
 /** All objects, or a kind. The answer is picked before the kind, for else 0 or 1 would nearly always be right. */
-function countQuestion(scene: Scene, random: Random): [question: string, answer: number] {
+function countQuestion(scene: Scene, { kindOf }: Things, random: Random): [question: string, answer: number] {
   if (random.uniform() < 0.3) return ["how many objects ?", scene.objects.length];
   const counts = KIND_NAMES.map((kind) => scene.objects.filter(({ concept }) => kindOf(concept) === kind).length);
   const answer = random.pick([...new Set(counts)]);
@@ -120,27 +116,33 @@ function countQuestion(scene: Scene, random: Random): [question: string, answer:
  * "any dog ?" or, in two of five, "any animal ?". What is named but absent is drawn as POPE (Li et al., 2023) does,
  * but easier to learn from: half at random, a quarter popular, a quarter adversarial (of a kind that is there).
  */
-function presenceQuestion(scene: Scene, isTrue: boolean, random: Random): [question: string, answer: "yes" | "no"] {
+function presenceQuestion(
+  scene: Scene,
+  { kinds, concepts, common, kindOf }: Things,
+  isTrue: boolean,
+  random: Random,
+): [question: string, answer: "yes" | "no"] {
   const present = scene.objects.map(({ concept }) => concept);
   const presentKinds = [...new Set(present.map(kindOf))];
   if (random.uniform() < 0.4) {
-    const kinds = isTrue ? presentKinds : KIND_NAMES.filter((kind) => !presentKinds.includes(kind));
-    return [`any ${random.pick(kinds)} ?`, isTrue ? "yes" : "no"];
+    const candidates = isTrue ? presentKinds : KIND_NAMES.filter((kind) => !presentKinds.includes(kind));
+    return [`any ${random.pick(candidates)} ?`, isTrue ? "yes" : "no"];
   }
   if (isTrue) return [`any ${random.pick(present)} ?`, "yes"];
   const share = random.uniform();
-  const candidates =
-    share < 0.5 ? CONCEPTS : share < 0.75 ? COMMON_CONCEPTS : presentKinds.flatMap((kind) => [...KINDS[kind].concepts]);
+  const candidates = share < 0.5 ? concepts : share < 0.75 ? common : presentKinds.flatMap((kind) => kinds[kind]);
   return [`any ${random.pick(candidates.filter((concept) => !present.includes(concept)))} ?`, "no"];
 }
 
 /** Every word that a caption, question or answer may hold: the tokenizer gives each of them one token. */
-export const WORDS: readonly string[] = [
-  ..."what at on kind how many objects where color behind any ? , digit background yes no".split(" "),
-  ...Array.from({ length: 10 }, (_, value) => String(value)),
-  ...POSITIONS,
-  ...COLOR_NAMES,
-  ...BACKGROUNDS,
-  ...KIND_NAMES,
-  ...CONCEPTS,
-];
+export function wordsOf({ concepts }: Things): readonly string[] {
+  return [
+    ..."what at on kind how many objects where color behind any ? , digit background yes no".split(" "),
+    ...Array.from({ length: 10 }, (_, value) => String(value)),
+    ...POSITIONS,
+    ...COLOR_NAMES,
+    ...BACKGROUNDS,
+    ...KIND_NAMES,
+    ...concepts,
+  ];
+}

@@ -1,14 +1,11 @@
 import { type Licence, MICRO_LICENCES } from "./licences.js";
 import type { QuestionRecord } from "./records.js";
 import { heldOutVendors, type SplitName } from "./splits.js";
+import type { Concept, KindName, Things, ThingsName } from "./things.js";
 import {
   BACKGROUNDS,
   type Background,
-  CONCEPTS,
-  type Concept,
   type Group,
-  type KindName,
-  kindOf,
   type Photograph,
   QUESTION_TYPE_NAMES,
   QUESTION_TYPES,
@@ -24,6 +21,7 @@ export interface MicroManifest {
   readonly format: typeof MICRO_FORMAT;
   readonly provenance: string;
   readonly seed: number;
+  readonly things: ThingsName;
   readonly questionsPerImage: number;
   /** Scenes a split. */
   readonly sizes: Readonly<Record<SplitName, number>>;
@@ -57,18 +55,24 @@ const PROVENANCE =
   "Unicode CLDR. What each part of a photograph shows was marked by hand.";
 
 export function makeManifest(
-  options: { seed: number; questionsPerImage: number; sizes: Record<SplitName, number> },
+  options: { seed: number; things: Things; questionsPerImage: number; sizes: Record<SplitName, number> },
   tuning: readonly QuestionRecord[],
   sha256: Record<string, string>,
 ): MicroManifest {
-  const heldOut = heldOutVendors(options.seed);
+  const { seed, things } = options;
+  const heldOut = heldOutVendors(seed, things);
   return {
     format: MICRO_FORMAT,
     provenance: PROVENANCE,
-    seed: options.seed,
+    seed,
+    things: things.name,
     questionsPerImage: options.questionsPerImage,
     sizes: options.sizes,
-    concepts: CONCEPTS.map((label) => ({ label, kind: kindOf(label), heldOutVendor: heldOut.get(label)! })),
+    concepts: things.concepts.map((label) => ({
+      label,
+      kind: things.kindOf(label),
+      heldOutVendor: heldOut.get(label)!,
+    })),
     questionTypes: record(QUESTION_TYPE_NAMES, (type) => summary(type, tuning)),
     backgrounds: record(BACKGROUNDS, (background) =>
       REGIONS.filter(({ shows }) => shows === background).map(({ photograph }) => photograph),

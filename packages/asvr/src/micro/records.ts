@@ -8,6 +8,7 @@ import {
   trainingQuestions,
 } from "./language.js";
 import type { Scene } from "./scene.js";
+import type { Things } from "./things.js";
 import { CELL_SIZE, type Group, QUESTION_TYPES, type QuestionType } from "./world.js";
 
 /** The records of the world's JSON files. Each file is one array, with one record a line. */
@@ -74,14 +75,24 @@ export function tuningRecords(
   id: string,
   image: string,
   scene: Scene,
+  things: Things,
   count: number,
   random: Random,
 ): QuestionRecord[] {
-  return trainingQuestions(scene, count, random).map((question, i) => questionRecord(`${id}-${i}`, image, question));
+  return trainingQuestions(scene, things, count, random).map((question, i) =>
+    questionRecord(`${id}-${i}`, image, question),
+  );
 }
 
-export function testRecords(id: string, image: string, scene: Scene, isNovel: boolean, random: Random) {
-  return testQuestions(scene, isNovel, random).map((question) =>
+export function testRecords(
+  id: string,
+  image: string,
+  scene: Scene,
+  things: Things,
+  isNovel: boolean,
+  random: Random,
+): QuestionRecord[] {
+  return testQuestions(scene, things, isNovel, random).map((question) =>
     questionRecord(`${id}-${question.type}`, image, question),
   );
 }
@@ -94,11 +105,12 @@ function questionRecord(id: string, image: string, { type, question, answer }: Q
 export function textRecords(
   id: string,
   scene: Scene,
+  things: Things,
   count: number,
   random: Random,
 ): (RetellingRecord | TextQuestionRecord)[] {
   const context = fullCaption(scene, random);
-  const questions = trainingQuestions(scene, count, random).map(({ type, question, answer }, i) => {
+  const questions = trainingQuestions(scene, things, count, random).map(({ type, question, answer }, i) => {
     const { group } = QUESTION_TYPES[type];
     return { id: `${id}-${i}`, context, conversations: turns(question, answer), type, group };
   });

@@ -1,19 +1,15 @@
 import type { Random } from "../data/random.js";
 import { PHOTOGRAPH_SCALE, PLATE_SIZES } from "./assets.js";
 import type { Split } from "./splits.js";
+import type { Concept, Things } from "./things.js";
 import {
   BACKGROUNDS,
   type Background,
   CELL_SIZE,
   COLOR_NAMES,
   COLORS,
-  COMMON_CONCEPTS,
-  CONCEPTS,
   type Color,
-  type Concept,
   IMAGE_SIZE,
-  KINDS,
-  kindOf,
   REGIONS,
   type Vendor,
 } from "./world.js";
@@ -68,7 +64,7 @@ const MIN_CROP_SHARE = 0.5;
 
 /** One to three objects on plates of different colours, often a digit, on a piece of a photograph. */
 export function sampleScene(split: Split, random: Random): Scene {
-  const concepts = sampleConcepts(1 + random.int(3), random);
+  const concepts = sampleConcepts(split.things, 1 + random.int(3), random);
   const cells = random.shuffle([0, 1, 2, 3]);
   const colors = random.shuffle(COLOR_NAMES);
   const objects = concepts.map((concept, i) => ({
@@ -86,22 +82,19 @@ export function sampleScene(split: Split, random: Random): Scene {
  * Different concepts, common ones twice as likely. Half of the pairs are of one kind, and so are a fifth of the
  * threes, with a pair in another two fifths: counting a kind and telling its members apart must not be rare.
  */
-function sampleConcepts(count: number, random: Random): Concept[] {
-  const concepts = [drawConcept(CONCEPTS, [], random)];
+function sampleConcepts(things: Things, count: number, random: Random): Concept[] {
+  const draw = (from: readonly Concept[], taken: readonly Concept[]) => {
+    const left = from.filter((concept) => !taken.includes(concept));
+    return random.pick([...left, ...left.filter((concept) => things.common.includes(concept))]);
+  };
+  const concepts = [draw(things.concepts, [])];
   const share = random.uniform();
   const related = count === 3 ? (share < 0.2 ? 2 : share < 0.6 ? 1 : 0) : share < 0.5 ? 1 : 0;
   while (concepts.length < count) {
     const sameKind = concepts.length <= related;
-    concepts.push(drawConcept(sameKind ? KINDS[kindOf(concepts[0]!)].concepts : CONCEPTS, concepts, random));
+    concepts.push(draw(sameKind ? things.kinds[things.kindOf(concepts[0]!)] : things.concepts, concepts));
   }
   return concepts;
-}
-
-const common = new Set(COMMON_CONCEPTS);
-
-function drawConcept(from: readonly Concept[], taken: readonly Concept[], random: Random): Concept {
-  const left = from.filter((concept) => !taken.includes(concept));
-  return random.pick([...left, ...left.filter((concept) => common.has(concept))]);
 }
 
 function sampleDigit(split: Split, cell: number, random: Random): SceneDigit {

@@ -1,47 +1,57 @@
-import { beforeAll, expect, test } from "vitest";
+import { beforeAll, describe, expect, test } from "vitest";
 import { Random } from "../data/random.js";
 import { type Assets, loadAssets } from "./assets.js";
 import { renderScene } from "./render.js";
 import { type Scene, sampleScene } from "./scene.js";
 import { heldOutVendors, makeSplit, SPLIT_NAMES, type SplitName } from "./splits.js";
-import { type Box, CONCEPTS, IMAGE_SIZE, REGIONS, VENDORS } from "./world.js";
+import { THINGS } from "./things.js";
+import { type Box, IMAGE_SIZE, REGIONS, VENDORS } from "./world.js";
 
 let assets: Assets;
 beforeAll(async () => {
-  assets = await loadAssets();
+  assets = await loadAssets(THINGS.rich); // the standard ones are among them
 });
 
-function sample(name: SplitName, count: number): Scene[] {
+function sample(name: SplitName, count: number, things = THINGS.standard): Scene[] {
   const split = makeSplit(
     name,
     5,
     assets.digits.map((samples) => samples.length),
+    things,
   );
   const random = new Random(5).fork(name);
   return Array.from({ length: count }, (_, i) => sampleScene(split, random.fork(i)));
 }
 
-test("a concept's unseen drawing is in test-novel alone, and test-novel has no other", () => {
-  const heldOut = heldOutVendors(5);
-  for (const name of SPLIT_NAMES) {
-    const objects = sample(name, 500).flatMap((scene) => scene.objects);
-    expect(new Set(objects.map(({ concept }) => concept)).size).toBe(CONCEPTS.length);
-    for (const { concept, vendor } of objects) {
-      expect(vendor === heldOut.get(concept)).toBe(name === "test-novel");
+describe.each(Object.values(THINGS))("of the $name things", (things) => {
+  test("a concept's unseen drawing is in test-novel alone, and test-novel has no other", () => {
+    const heldOut = heldOutVendors(5, things);
+    for (const name of SPLIT_NAMES) {
+      const objects = sample(name, 1000, things).flatMap((scene) => scene.objects);
+      expect(new Set(objects.map(({ concept }) => concept))).toEqual(new Set(things.concepts));
+      const misplaced = objects.filter(
+        ({ concept, vendor }) => (vendor === heldOut.get(concept)) !== (name === "test-novel"),
+      );
+      expect(misplaced).toEqual([]);
     }
-  }
+  });
+
+  test("every vendor is held out for some concept, and another seed chooses others", () => {
+    expect(new Set(heldOutVendors(5, things).values()).size).toBe(VENDORS.length);
+    expect(heldOutVendors(6, things)).not.toEqual(heldOutVendors(5, things));
+  });
 });
 
-test("every vendor is held out for some concept, and another seed chooses others", () => {
-  expect(new Set(heldOutVendors(5).values()).size).toBe(VENDORS.length);
-  expect(heldOutVendors(6)).not.toEqual(heldOutVendors(5));
+test("both sets hold the same drawing of a concept back", () => {
+  const rich = heldOutVendors(5, THINGS.rich);
+  for (const [concept, vendor] of heldOutVendors(5)) expect(rich.get(concept)).toBe(vendor);
 });
 
-test("the drawings of a concept differ between vendors, so an unseen one is new to the eye", () => {
-  for (const concept of CONCEPTS) {
-    const drawings = VENDORS.map((vendor) => Buffer.from(assets.drawing(concept, vendor, 25)).toString("base64"));
-    expect(new Set(drawings).size).toBe(VENDORS.length);
-  }
+test("all vendors draw every concept, and no two drawings are alike, so an unseen one is new to the eye", () => {
+  const drawings = THINGS.rich.concepts.flatMap((concept) =>
+    VENDORS.map((vendor) => Buffer.from(assets.drawing(concept, vendor, 25)).toString("base64")),
+  );
+  expect(new Set(drawings).size).toBe(THINGS.rich.concepts.length * VENDORS.length);
 });
 
 test("no handwritten digit is in both training and test, not even as an equal copy", () => {

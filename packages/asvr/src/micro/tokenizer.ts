@@ -1,4 +1,5 @@
-import { WORDS } from "./language.js";
+import { wordsOf } from "./language.js";
+import { THINGS, type Things } from "./things.js";
 
 export const SPECIAL_TOKENS = ["<unk>", "<s>", "</s>", "<image>", "<pad>"] as const;
 
@@ -16,9 +17,9 @@ const ROLES = ["USER:", "ASSISTANT:"];
  * - The pieces hold a real space, not the usual U+2581, which a text could contain and would lose.
  * - `ignore_merges` looks a whole piece up first, so no merges are needed.
  */
-export function buildTokenizer() {
+export function buildTokenizer(things: Things = THINGS.standard) {
   const bytes = Array.from({ length: 256 }, (_, byte) => `<0x${byte.toString(16).toUpperCase().padStart(2, "0")}>`);
-  const pieces = [...SPECIAL_TOKENS, ...bytes, " ", ...[...ROLES, ...WORDS].map((word) => ` ${word}`)];
+  const pieces = [...SPECIAL_TOKENS, ...bytes, " ", ...[...ROLES, ...wordsOf(things)].map((word) => ` ${word}`)];
   return {
     version: "1.0",
     truncation: null,

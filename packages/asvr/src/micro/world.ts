@@ -1,9 +1,8 @@
 /**
- * What exists in the micro world: things, colours, places, backgrounds and the questions that can be asked.
+ * What every micro world has, whatever things stand in it (things.ts): colours, places, backgrounds and the questions
+ * that can be asked.
  *
  * The pixels are real (vendors' emoji drawings, photographs, handwriting); the scenes are composed by this program.
- * The words are those of Unicode CLDR, which emojibase-data carries: a concept is named by its label, a kind by a
- * word of its subgroup ("food-fruit" -> fruit). `world.test.ts` checks both against the package.
  */
 
 export const IMAGE_SIZE = 56;
@@ -12,57 +11,6 @@ export const CELL_SIZE = 28;
 
 export const VENDORS = ["noto", "twemoji", "fluent-emoji-flat"] as const;
 export type Vendor = (typeof VENDORS)[number];
-
-interface Kind {
-  /** CLDR subgroups that this kind gathers. */
-  readonly subgroups: readonly string[];
-  readonly concepts: readonly string[];
-}
-
-/** The first two concepts of each kind are common: they turn up twice as often (see COMMON_CONCEPTS). */
-export const KINDS = {
-  animal: {
-    subgroups: ["animal-mammal", "animal-bird", "animal-reptile", "animal-marine", "animal-bug"],
-    concepts: ["dog", "owl", "elephant", "penguin", "turtle", "fox", "octopus", "butterfly"],
-  },
-  fruit: {
-    subgroups: ["food-fruit"],
-    concepts: ["banana", "strawberry", "grapes", "lemon", "watermelon", "pineapple", "peach", "cherries"],
-  },
-  vegetable: {
-    subgroups: ["food-vegetable"],
-    concepts: ["carrot", "broccoli", "avocado", "eggplant", "potato", "cucumber", "garlic", "onion"],
-  },
-  transport: {
-    subgroups: ["transport-ground", "transport-water", "transport-air"],
-    concepts: ["bus", "bicycle", "taxi", "tractor", "sailboat", "helicopter", "rocket", "ambulance"],
-  },
-  clothing: {
-    subgroups: ["clothing"],
-    concepts: ["jeans", "crown", "dress", "gloves", "socks", "necktie", "sunglasses", "backpack"],
-  },
-  instrument: {
-    subgroups: ["musical-instrument"],
-    concepts: ["guitar", "drum", "violin", "trumpet", "saxophone", "accordion", "flute", "maracas"],
-  },
-} as const satisfies Record<string, Kind>;
-
-export type KindName = keyof typeof KINDS;
-export type Concept = (typeof KINDS)[KindName]["concepts"][number];
-
-export const KIND_NAMES = Object.keys(KINDS) as KindName[];
-export const CONCEPTS: readonly Concept[] = KIND_NAMES.flatMap((kind) => [...KINDS[kind].concepts]);
-
-/** The popular objects, in the sense of POPE: the ones a model that guesses would name. */
-export const COMMON_CONCEPTS: readonly Concept[] = KIND_NAMES.flatMap((kind) => KINDS[kind].concepts.slice(0, 2));
-
-const kinds = new Map<Concept, KindName>(
-  KIND_NAMES.flatMap((kind) => KINDS[kind].concepts.map((concept) => [concept, kind] as const)),
-);
-
-export function kindOf(concept: Concept): KindName {
-  return kinds.get(concept)!;
-}
 
 /** Plate colours as red, green, blue in [0, 255], before noise. Digits stand on a dark card, which is none of them. */
 export const COLORS = {

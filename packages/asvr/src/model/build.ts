@@ -4,6 +4,7 @@ import { CodeSupervision, DualSupervision, type VisualSupervision } from "../sup
 import { VisualHead } from "../supervision/visual-head.js";
 import { AppearanceBranch } from "../tokenizers/appearance-branch.js";
 import { SemanticBranch } from "../tokenizers/semantic-branch.js";
+import { TextAlignedBranch } from "../tokenizers/text-aligned-branch.js";
 import type { VisualTokenizer } from "../tokenizers/visual-tokenizer.js";
 import { SiglipVisionTower } from "../vision/siglip.js";
 import { VisionLanguageModel } from "./lvlm.js";
@@ -28,8 +29,15 @@ export function buildEncoder({ encoder, scale }: Recipe): SiglipVisionTower {
 /** Decay of the codebooks' running means, and below which use a code is given a new place. */
 const learning = { kind: "rq", decay: 0.95, restartBelow: 0.03 } as const;
 
-export function buildSemanticBranch({ tokenizers }: Recipe, encoder: SiglipVisionTower): SemanticBranch {
-  const { depth, codebookSize, layer, sharedCodebook: shared } = tokenizers.semantic;
+export function buildSemanticBranch(
+  { tokenizers }: Recipe,
+  encoder: SiglipVisionTower,
+): SemanticBranch | TextAlignedBranch {
+  const { depth, codebookSize, codeDim, layer, sharedCodebook: shared, learnedFrom } = tokenizers.semantic;
+  if (learnedFrom === "text") {
+    const quantizer = { dim: codeDim, depth, codebookSize, shared, update: learning };
+    return new TextAlignedBranch(encoder, { layer, quantizer, commitmentWeight: 0.25 });
+  }
   return new SemanticBranch(encoder, {
     layer,
     normaliseFeatures: true,

@@ -73,7 +73,7 @@ test("chunks of any size give the whole loss and its gradients, whatever is froz
       tidy(() => {
         const inputs = randomInputs(sizes, learned, hasBias);
         const { x, weight, bias, targets } = inputs;
-        const found = linearNll(x, weight, bias, targets, chunkRows);
+        const found = linearNll(x, weight, bias, targets, { chunkRows });
         expectEqual(found, wholeNll(x, weight, bias, targets), inputs, close);
       });
     }),
@@ -84,19 +84,42 @@ test("the loss is −log softmax of the target, summed", () => {
   tidy(() => {
     const { x, weight, bias, targets } = randomInputs({ rows: 5, dim: 3, classes: 4 }, []);
     const probabilities = x.matmul(weight.t()).add(bias!).softmax(-1).gather(1, targets.unsqueeze(1));
-    expectClose(linearNll(x, weight, bias, targets, 2).nll, probabilities.log().sum().neg(), close);
+    expectClose(linearNll(x, weight, bias, targets, { chunkRows: 2 }).nll, probabilities.log().sum().neg(), close);
   });
 });
 
 test("the gradient goes on to what x was computed from", () => {
   tidy(() => {
     const { x, weight, bias, targets } = randomInputs({ rows: 7, dim: 3, classes: 5 }, ["x", "weight"]);
-    const gradients = [linearNll, wholeNll].map((loss) => {
+    const gradientOf = (loss: (input: Tensor) => LinearNll) => {
       x.grad = null;
-      loss(x.mul(2).tanh(), weight, bias, targets, 3).nll.backward();
+      loss(x.mul(2).tanh()).nll.backward();
       return x.grad!;
-    });
-    expectClose(gradients[0]!, gradients[1]!, close);
+    };
+    const found = gradientOf((input) => linearNll(input, weight, bias, targets, { chunkRows: 3 }));
+    expectClose(
+      found,
+      gradientOf((input) => wholeNll(input, weight, bias, targets)),
+      close,
+    );
+  });
+});
+
+test("with a scale, gradients of weight and bias are added where they are, at once", () => {
+  tidy(() => {
+    const { x, weight, bias, targets } = randomInputs({ rows: 7, dim: 3, classes: 5 }, ["x", "weight", "bias"]);
+    const gradientsOf = (loss: () => LinearNll) => {
+      for (const input of [x, weight, bias!]) input.grad = null;
+      for (let pass = 0; pass < 2; pass++) loss().nll.mul(0.3).backward();
+      return [x, weight, bias!].map((input) => input.grad!.clone());
+    };
+    const expected = gradientsOf(() => wholeNll(x, weight, bias, targets));
+    for (const chunkRows of [3, 7]) {
+      const found = gradientsOf(() => linearNll(x, weight, bias, targets, { chunkRows, scale: 0.3 }));
+      for (const [index, gradient] of expected.entries()) expectClose(found[index]!, gradient, close);
+    }
+    const { nll } = linearNll(x, weight, bias, targets, { scale: 0.3 });
+    expect(() => nll.backward()).toThrow(/multiplied by 0.3, but backward brings 1/);
   });
 });
 
@@ -109,11 +132,11 @@ test("of bfloat16 inputs the softmax and the sums over chunks are float32", () =
     const exact = { x: inputs.x.detach().to("float32"), weight: inputs.weight.detach().to("float32") };
     for (const input of Object.values(exact)) input.setRequiresGrad(true);
 
-    const found = linearNll(inputs.x, inputs.weight, null, targets, 1);
+    const found = linearNll(inputs.x, inputs.weight, null, targets, { chunkRows: 1 });
     expectEqual(found, wholeNll(inputs.x, inputs.weight, null, targets), inputs, { rtol: 2e-2, atol: 5e-2 });
     // 600 chunks summed in bfloat16, of 8 bits, would be off by whole units.
     inputs.weight.grad = null;
-    linearNll(inputs.x, inputs.weight, null, targets, 1).nll.backward();
+    linearNll(inputs.x, inputs.weight, null, targets, { chunkRows: 1 }).nll.backward();
     wholeNll(exact.x, exact.weight, null, targets).nll.backward();
     expect(inputs.weight.grad!.dtype).toBe("bfloat16");
     expectClose(inputs.weight.grad!, exact.weight.grad!, { rtol: 1e-2, atol: 0.2 });
@@ -125,7 +148,12 @@ test("without gradients, as in evaluation, it is the same number", () => {
     const inputs = randomInputs({ rows: 7, dim: 3, classes: 5 }, ["x", "weight", "bias"]);
     const { x, weight, bias, targets } = inputs;
     noGrad(() =>
-      expectEqual(linearNll(x, weight, bias, targets, 2), wholeNll(x, weight, bias, targets), inputs, close),
+      expectEqual(
+        linearNll(x, weight, bias, targets, { chunkRows: 2 }),
+        wholeNll(x, weight, bias, targets),
+        inputs,
+        close,
+      ),
     );
   });
 });
@@ -134,7 +162,10 @@ test("no rows are a loss of 0", () => {
   tidy(() => {
     const inputs = randomInputs({ rows: 0, dim: 3, classes: 5 }, ["x", "weight"]);
     const { x, weight, bias, targets } = inputs;
-    for (const { nll, correct } of [linearNll(x, weight, bias, targets), linearNll(x, weight, bias, targets, 2)]) {
+    for (const { nll, correct } of [
+      linearNll(x, weight, bias, targets),
+      linearNll(x, weight, bias, targets, { chunkRows: 2 }),
+    ]) {
       expect([nll.item(), correct.item()]).toEqual([0, 0]);
     }
   });

@@ -10,6 +10,16 @@ export interface LinearNll {
   correct: Tensor;
 }
 
+export interface LinearNllOptions {
+  /** Rows whose logits are made at once. */
+  chunkRows?: number;
+  /**
+   * What the loss will be multiplied with before `backward`, where that is known: then the gradients of weight and bias
+   * are added to their `.grad` at once, which takes no memory beside it, and backward brings only that of x.
+   */
+  scale?: number;
+}
+
 /**
  * Sum of −log softmax(x Wᵀ + b)[target] over rows. Logits are made some rows at a time, and their gradient is taken on
  * the spot: it is softmax minus one-hot, written over the logits. So no logits tensor is ever whole or kept for
@@ -17,14 +27,13 @@ export interface LinearNll {
  * @param x (rows, dim)
  * @param weight (classes, dim)
  * @param targets int64 (rows), each in [0, classes)
- * @param chunkRows rows whose logits are made at once
  */
 export function linearNll(
   x: Tensor,
   weight: Tensor,
   bias: Tensor | null,
   targets: Tensor,
-  chunkRows = Math.max(1, Math.floor(WHOLE_LOGITS / weight.size(0))),
+  { chunkRows = Math.max(1, Math.floor(WHOLE_LOGITS / weight.size(0))), scale }: LinearNllOptions = {},
 ): LinearNll {
   return tidy(() => {
     const inputs = bias ? [x, weight, bias] : [x, weight];
@@ -43,10 +52,16 @@ export function linearNll(
           if (!wanted.includes(true)) return counted;
           const gradient = logProbabilities.exp_().scatter_(1, ids, -1, "add").to(x.dtype);
           sums.x?.narrow(0, start, rows.size(0)).copy_(gradient.mm(weight));
+          if (scale !== undefined) {
+            if (wanted[1]) addToGradient(weight, gradient.t(), rows, scale);
+            if (wanted[2]) addToGradient(bias!, null, gradient, scale);
+            return counted;
+          }
+          const isWhole = rows.size(0) === x.size(0);
           return {
             ...counted,
-            weight: wanted[1] ? plus(sums.weight, gradient.t().mm(rows), rows.size(0) === x.size(0)) : null,
-            bias: wanted[2] ? plus(sums.bias, gradient.sum(0), rows.size(0) === x.size(0)) : null,
+            weight: wanted[1] ? plus(sums.weight, gradient.t().mm(rows), isWhole) : null,
+            bias: wanted[2] ? plus(sums.bias, gradient.sum(0), isWhole) : null,
           };
         });
       }
@@ -54,8 +69,19 @@ export function linearNll(
       const gradients = inputs.map((input, i) => (wanted[i] ? (found[i]?.to(input.dtype) ?? input.zerosLike()) : null));
       return { ...sums, gradients };
     });
-    return { nll: withGradients(nll, inputs, gradients), correct };
+    // With a scale, weight and bias have their gradients already: none comes through the graph.
+    const through = scale === undefined ? inputs : [x];
+    return { nll: withGradients(nll, through, gradients.slice(0, through.length), scale), correct };
   });
+}
+
+/** Adds scale · left · right to the gradient of a parameter, in place; without `left`, the sum over `right`'s rows. */
+function addToGradient(parameter: Tensor, left: Tensor | null, right: Tensor, scale: number): void {
+  const before = parameter.grad;
+  if (left && before) before.addmm_(left, right, 1, scale);
+  else if (left) parameter.grad = left.mm(right).mul_(scale);
+  else if (before) before.add_(right.sum(0), scale);
+  else parameter.grad = right.sum(0).mul_(scale);
 }
 
 interface Sums extends LinearNll {

@@ -26,6 +26,11 @@ export interface Losses {
   codesCorrect?: Tensor;
 }
 
+export interface LossOptions {
+  supervised?: boolean;
+  scales?: { text: number; vision: number };
+}
+
 /**
  * A LLaVA-style model: visual features through a projector into a causal language model, whose hidden states at the
  * image positions may also be supervised (paper Sec. 3). The encoder is frozen and stays outside: features arrive
@@ -78,10 +83,12 @@ export class VisionLanguageModel extends nn.Module {
   /**
    * Both negative log-likelihoods of a batch, undivided: the caller divides by the counts of the whole step, so that
    * splitting it into micro-batches or ranks changes nothing (Eq. 3 is their sum). Text-only rows add no vision loss.
-   * @param options `supervised: false` leaves L_vision out (Table 8: a stage without it)
+   * @param options `supervised: false` leaves L_vision out (Table 8: a stage without it). `scales` is what the caller will
+   * multiply both with before `backward`, where that is known: then the gradients of the output matrix and of the visual
+   * head are taken on the spot (`linearNll` says why)
    * @throws ConfigError with alignment "next" where a document begins with its picture
    */
-  losses(batch: PackedBatch, visual: VisualBatch | null, { supervised = true } = {}): Losses {
+  losses(batch: PackedBatch, visual: VisualBatch | null, { supervised = true, scales }: LossOptions = {}): Losses {
     return tidy(() => {
       const { device } = this;
       const hasVision = supervised && this.supervision !== null && visual !== null && visual.features.size(0) > 0;
@@ -89,7 +96,8 @@ export class VisionLanguageModel extends nn.Module {
       const tensors = batchTensors(batch, device);
       const states = this.hiddenStates(tensors, visual?.features ?? null, { readout: columns }).flatten(0, 1);
       const head = this.language.lmHead?.weight ?? this.language.model.embedTokens.weight;
-      const text = linearNll(states.indexSelect(0, read.targetStates), head, null, read.targetIds);
+      const atTargets = states.indexSelect(0, read.targetStates);
+      const text = linearNll(atTargets, head, null, read.targetIds, { scale: scales?.text });
       const losses: Losses = {
         textNll: text.nll,
         textCorrect: text.correct,
@@ -99,7 +107,7 @@ export class VisionLanguageModel extends nn.Module {
       if (!hasVision) return losses;
       // Eq. 2: the states at the image positions ("same", the authors' code), or one before each ("next", as printed).
       const atImages = states.indexSelect(0, read.imageStates!);
-      const vision = this.supervision!.loss(atImages, flattened(visual.codes));
+      const vision = this.supervision!.loss(atImages, flattened(visual.codes), scales?.vision);
       return {
         ...losses,
         visionNll: vision.nll,
@@ -124,10 +132,20 @@ function flattened(codes: ReadonlyMap<string, Tensor>): Map<string, Tensor> {
   return new Map([...codes].map(([name, tensor]) => [name, tensor.flatten(0, 1)]));
 }
 
-/** Sums two losses' counts and likelihoods: nothing here divides. */
+interface Counts {
+  text: number;
+  vision: number;
+}
+
+/** What `totalLoss` multiplies the two likelihoods with. */
+export function lossScales(counts: Counts, visionWeight: number): { text: number; vision: number } {
+  return { text: 1 / Math.max(1, counts.text), vision: visionWeight / Math.max(1, counts.vision) };
+}
+
+/** L = L_text + weight · L_vision (Eq. 3), each divided by its count in the whole step. */
 export function totalLoss(
   { textNll, visionNll }: Losses,
-  counts: { text: number; vision: number },
+  counts: Counts,
   visionWeight: number,
 ): { total: Tensor; textLoss: Tensor; visionLoss: Tensor } {
   const textLoss = textNll.div(Math.max(1, counts.text));

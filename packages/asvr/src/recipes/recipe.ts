@@ -59,6 +59,11 @@ const tokenizer = z.strictObject({
   sharedCodebook: z.boolean(),
 });
 
+const semanticTokenizer = tokenizer.extend({
+  /** The encoder's features alone, or text too: a contrastive loss through the codes. */
+  learnedFrom: z.enum(["features", "text"]).default("features"),
+});
+
 const visualHead = z.strictObject({ embedDim: count, headDim: count, layers: count });
 
 const supervision = z.strictObject({
@@ -92,7 +97,7 @@ export const recipeSchema = z.strictObject({
   scale: z.enum(["micro", "paper"]),
   visualInput: z.enum(["continuous", "discrete"]),
   encoder,
-  tokenizers: z.strictObject({ semantic: tokenizer, appearance: tokenizer }),
+  tokenizers: z.strictObject({ semantic: semanticTokenizer, appearance: tokenizer }),
   language,
   visualHead,
   supervision,

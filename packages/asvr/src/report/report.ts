@@ -164,7 +164,7 @@ async function readPictures(runFolder: string, names: readonly string[]): Promis
   return pictures;
 }
 
-async function writeWhole(file: string, text: string): Promise<void> {
+export async function writeWhole(file: string, text: string): Promise<void> {
   const temporary = `${file}.${process.pid}.tmp`;
   await writeFile(temporary, text);
   await rename(temporary, file);

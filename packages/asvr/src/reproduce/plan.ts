@@ -12,7 +12,7 @@ import type { PartContext } from "./parts/part.js";
 import { runRow } from "./parts/row.js";
 import { trainTokenizers } from "./parts/tokenizers.js";
 import { makeWorld } from "./parts/world.js";
-import { fingerprint, type StudySettings } from "./settings.js";
+import { fingerprint, type StudySettings, studyRecipe } from "./settings.js";
 
 /** One part of a study: what it needs, what it is made from, and what makes it. */
 export interface Part {
@@ -38,8 +38,11 @@ export function planStudy(settings: StudySettings): Part[] {
     const inherited = part.needs.map((need) => parts.find(({ name }) => name === need)!.fingerprint);
     parts.push({ ...part, fingerprint: fingerprint(part.name, common, own, inherited) });
   };
-  const base = table1("llava", "micro");
-  add({ name: "data", output: "data", needs: [], run: makeWorld }, settings.world);
+  const base = studyRecipe(settings);
+  const { things, ...world } = settings.world;
+  // The standard set is left out, as it was before there was another: studies from then go on.
+  const set = things === "standard" ? {} : { things };
+  add({ name: "data", output: "data", needs: [], run: makeWorld }, { ...world, ...set });
   add({ name: "encoder", output: "encoder", needs: ["data"], run: trainEncoder }, settings.encoder, base.encoder);
   add(
     { name: "text-lm", output: "text-lm", needs: ["data"], run: trainLanguageModel },
@@ -81,9 +84,10 @@ export async function rowRecipe(
   return equalTime(recipe, calibration);
 }
 
-function rowSettings({ steps, threads }: StudySettings, row: Table1Row, seed: number): Recipe {
+function rowSettings(settings: StudySettings, row: Table1Row, seed: number): Recipe {
+  const { steps, threads } = settings;
   const stages = { pretraining: { steps: steps.pretraining }, tuning: { steps: tuningSteps(row, steps.tuning) } };
-  return derive(table1(row, "micro"), { seed, threads, stages });
+  return derive(studyRecipe(settings, row), { seed, threads, stages });
 }
 
 function isEqualTime(row: Table1Row): boolean {

@@ -1,6 +1,8 @@
 import { createHash } from "node:crypto";
 import { z } from "zod";
-import { allRows, demoRows, type Table1Row } from "../recipes/table1.js";
+import { THINGS_NAMES } from "../micro/things.js";
+import { derive, type Recipe } from "../recipes/recipe.js";
+import { allRows, demoRows, type Table1Row, table1 } from "../recipes/table1.js";
 
 const count = z.number().int().positive();
 const training = z.object({ steps: count, batchSize: count, learningRate: z.number().positive() });
@@ -23,6 +25,8 @@ export const settingsSchema = z.object({
     test: count,
     novel: count,
     questionsPerImage: count,
+    /** The set of things that scenes are made of; settings from before there were two have the standard one. */
+    things: z.enum(THINGS_NAMES).default("standard"),
   }),
   encoder: z.object({
     /** Single cells: many short views, from which the concepts are learned. */
@@ -30,7 +34,11 @@ export const settingsSchema = z.object({
     /** Whole pictures with captions: which thing is where. */
     scenes: training.extend({ captioningWeight: z.number().nonnegative() }),
   }),
-  tokenizers: z.object({ semantic: training, appearance: training }),
+  tokenizers: z.object({
+    /** What the semantic one learns from; settings from before there was a choice have the features. */
+    semantic: training.extend({ learnedFrom: z.enum(["features", "text"]).default("features") }),
+    appearance: training,
+  }),
   /** The language model on text alone, before it sees a picture. */
   languageModel: training.extend({
     /** Share of the captions that are also told again; more of them leaves less of each step for the questions. */
@@ -55,13 +63,21 @@ export const demoSettings: StudySettings = {
   rows: [...demoRows],
   seeds: [0],
   sharedSeed: 0,
-  world: { encoder: 6000, text: 8000, train: 6000, test: 1000, novel: 500, questionsPerImage: 11 },
+  world: {
+    encoder: 6000,
+    text: 8000,
+    train: 6000,
+    test: 1000,
+    novel: 500,
+    questionsPerImage: 11,
+    things: "standard",
+  },
   encoder: {
     cells: { steps: 700, batchSize: 256, learningRate: 2e-3 },
     scenes: { steps: 250, batchSize: 64, learningRate: 1e-3, captioningWeight: 3 },
   },
   tokenizers: {
-    semantic: { steps: 150, batchSize: 96, learningRate: 1e-3 },
+    semantic: { steps: 150, batchSize: 96, learningRate: 1e-3, learnedFrom: "features" },
     appearance: { steps: 250, batchSize: 64, learningRate: 2e-3 },
   },
   languageModel: { steps: 2400, batchSize: 8, learningRate: 1.5e-3, retellingShare: 0.3 },
@@ -75,18 +91,24 @@ export const demoSettings: StudySettings = {
 /** The same through every part, in under two minutes: what CI runs. Its scores mean nothing. */
 export const quickSettings: StudySettings = {
   ...demoSettings,
-  world: { encoder: 600, text: 600, train: 600, test: 120, novel: 60, questionsPerImage: 11 },
+  world: { ...demoSettings.world, encoder: 600, text: 600, train: 600, test: 120, novel: 60 },
   encoder: {
     cells: { steps: 60, batchSize: 128, learningRate: 2e-3 },
     scenes: { steps: 20, batchSize: 32, learningRate: 1e-3, captioningWeight: 3 },
   },
   tokenizers: {
-    semantic: { steps: 20, batchSize: 64, learningRate: 1e-3 },
+    semantic: { steps: 20, batchSize: 64, learningRate: 1e-3, learnedFrom: "features" },
     appearance: { steps: 20, batchSize: 64, learningRate: 2e-3 },
   },
   languageModel: { steps: 100, batchSize: 8, learningRate: 1.5e-3, retellingShare: 0.3 },
   steps: { pretraining: 20, tuning: 100 },
 };
+
+/** A row's recipe as the parts that all rows share have it. */
+export function studyRecipe({ tokenizers }: StudySettings, row: Table1Row = "llava"): Recipe {
+  const { learnedFrom } = tokenizers.semantic;
+  return derive(table1(row, "micro"), { tokenizers: { semantic: { learnedFrom } } });
+}
 
 /** A part is made again when what it depends on changes: its settings, and those of the parts before it. */
 export function fingerprint(...settings: unknown[]): string {

@@ -1,16 +1,9 @@
 import { F, nn, noGrad, ShapeError, type Tensor, tidy } from "@asvr/torch";
-import { linearNll } from "../model/chunked-loss.js";
+import { reconstructionNll, type VisionLoss } from "./reconstruction.js";
 import type { VisualHead } from "./visual-head.js";
 
 /** Which hidden state predicts the codes of image position i: the one at i, or the one before it (Eq. 2 as printed). */
 export type Alignment = "same" | "next";
-
-export interface VisionLoss {
-  /** Scalar in nats, with gradient: summed over positions, averaged over the depths (and summed over heads). */
-  nll: Tensor;
-  /** Codes predicted right, a head's depths one after the other: int64 (heads · D). */
-  correctPerDepth: Tensor;
-}
 
 /**
  * What the language model's hidden states at the image positions are asked to predict: the seam of the paper. An
@@ -22,8 +15,9 @@ export interface VisualSupervision extends nn.Module {
   /**
    * @param hiddenStates (positions, hiddenSize): at the image positions, already aligned
    * @param codes by target name, int64 (positions, D)
+   * @param scale what the caller multiplies the loss with before `backward`, where that is known (`linearNll` says why)
    */
-  loss(hiddenStates: Tensor, codes: ReadonlyMap<string, Tensor>): VisionLoss;
+  loss(hiddenStates: Tensor, codes: ReadonlyMap<string, Tensor>, scale?: number): VisionLoss;
 }
 
 /** The embeddings of a frozen tokenizer's codes. */
@@ -53,7 +47,7 @@ export class CodeSupervision extends nn.Module implements VisualSupervision {
     return { head: "" };
   }
 
-  loss(hiddenStates: Tensor, codesByTarget: ReadonlyMap<string, Tensor>): VisionLoss {
+  loss(hiddenStates: Tensor, codesByTarget: ReadonlyMap<string, Tensor>, scale?: number): VisionLoss {
     const codes = codesByTarget.get(this.targets[0]!)!;
     if (codes.size(0) !== hiddenStates.size(0)) {
       throw new ShapeError(
@@ -63,33 +57,9 @@ export class CodeSupervision extends nn.Module implements VisualSupervision {
     }
     return tidy(() => {
       const cumulative = noGrad(() => this.#tokenizer.embed(codes));
-      return reconstructionNll(this.head, hiddenStates, cumulative, codes);
+      return reconstructionNll(this.head, hiddenStates, cumulative, codes, { scale });
     });
   }
-}
-
-/**
- * The negative log-likelihood of Eq. 2's sum: over positions, and the mean over the D depths (the authors' weighting).
- * @param codes int64 (positions, D)
- */
-export function reconstructionNll(
-  head: VisualHead,
-  hiddenStates: Tensor,
-  cumulative: Tensor,
-  codes: Tensor,
-): VisionLoss {
-  return tidy(() => {
-    const features = head.features(hiddenStates, cumulative).unbind(1);
-    const targets = codes.unbind(1);
-    const perDepth = features.map((x, depth) => {
-      const { weight, bias } = head.depthTransformer.heads[depth]!;
-      return linearNll(x, weight, bias, targets[depth]!);
-    });
-    return {
-      nll: F.stack(perDepth.map(({ nll }) => nll)).mean(),
-      correctPerDepth: F.stack(perDepth.map(({ correct }) => correct)),
-    };
-  });
 }
 
 /** Two heads side by side, losses summed (Table 1, "appearance + semantic"). */
@@ -104,9 +74,10 @@ export class DualSupervision extends nn.Module implements VisualSupervision {
     this.targets = [...semantic.targets, ...appearance.targets];
   }
 
-  loss(hiddenStates: Tensor, codes: ReadonlyMap<string, Tensor>): VisionLoss {
+  loss(hiddenStates: Tensor, codes: ReadonlyMap<string, Tensor>, scale?: number): VisionLoss {
     return tidy(() => {
-      const [first, second] = [this.semantic.loss(hiddenStates, codes), this.appearance.loss(hiddenStates, codes)];
+      const first = this.semantic.loss(hiddenStates, codes, scale);
+      const second = this.appearance.loss(hiddenStates, codes, scale);
       return {
         nll: first.nll.add(second.nll),
         correctPerDepth: F.cat([first.correctPerDepth, second.correctPerDepth]),

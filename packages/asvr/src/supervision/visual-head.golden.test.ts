@@ -1,7 +1,7 @@
 import { expectClose, goldenFamily } from "@asvr/torch/testing";
 import { expect } from "vitest";
 import { officialHeadWeights } from "./official-names.js";
-import { reconstructionNll } from "./supervision.js";
+import { reconstructionNll } from "./reconstruction.js";
 import { VisualHead } from "./visual-head.js";
 
 interface Config {

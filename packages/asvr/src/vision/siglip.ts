@@ -79,6 +79,12 @@ export class SiglipVisionTower extends nn.Module {
     return this.encoder.forward(this.embeddings.forward(pixelValues), { count: this.layerOf(index) });
   }
 
+  /** `hiddenState` of some patches of a picture, as `forwardPatches` takes them. */
+  hiddenStateOfPatches(patches: Tensor, positionIds: Tensor, index: number): Tensor {
+    const embedded = this.embeddings.forwardPatches(patches, positionIds);
+    return this.encoder.forward(embedded, { count: this.layerOf(index) });
+  }
+
   /** Hidden states 0 to `last` (an index as in `hiddenState`), each (batch, positions, dim). */
   hiddenStates(pixelValues: Tensor, last = -1): Tensor[] {
     return this.encoder.hiddenStates(this.embeddings.forward(pixelValues), this.layerOf(last));

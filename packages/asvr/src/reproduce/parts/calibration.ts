@@ -1,8 +1,8 @@
 import { rm } from "node:fs/promises";
 import { join } from "node:path";
 import { derive, type Recipe } from "../../recipes/recipe.js";
-import { table1 } from "../../recipes/table1.js";
 import { train } from "../../training/trainer.js";
+import { studyRecipe } from "../settings.js";
 import { type PartContext, trainOptions, writeJson } from "./part.js";
 import { prepareRow, type StageName } from "./prepare.js";
 
@@ -32,8 +32,16 @@ export async function calibrate(context: PartContext): Promise<string> {
     Record<StageName, number[]>
   >;
   onProgress({ phase: "preparing", done: 0, total: ROUNDS });
-  using llava = await prepareRow(context, derive(table1("llava", "micro"), { seed: settings.sharedSeed }), temporary);
-  using asvr = await prepareRow(context, derive(table1("asvr", "micro"), { seed: settings.sharedSeed }), temporary);
+  using llava = await prepareRow(
+    context,
+    derive(studyRecipe(settings, "llava"), { seed: settings.sharedSeed }),
+    temporary,
+  );
+  using asvr = await prepareRow(
+    context,
+    derive(studyRecipe(settings, "asvr"), { seed: settings.sharedSeed }),
+    temporary,
+  );
   const prepared = { llava, asvr };
   try {
     for (let round = 0; round < ROUNDS; round++) {

@@ -8,9 +8,9 @@ import { loadRecords } from "../../data/records.js";
 import { VisualCache } from "../../data/visual-cache.js";
 import { DataError } from "../../errors.js";
 import type { Recipe } from "../../recipes/recipe.js";
-import { table1 } from "../../recipes/table1.js";
 import { indices } from "../../training/objectives/pictures.js";
 import { layout, microPreprocessing, type Split, splits } from "../layout.js";
+import { studyRecipe } from "../settings.js";
 import { type FrozenParts, hashOf, loadFrozenParts } from "./load.js";
 import type { PartContext } from "./part.js";
 
@@ -26,7 +26,7 @@ const recordsOf: Record<Split, string> = {
  */
 export async function makeCodes(context: PartContext): Promise<string> {
   const { folder, onProgress, signal } = context;
-  const recipe = table1("llava", "micro");
+  const recipe = studyRecipe(context.settings);
   const parts = loadFrozenParts(folder, recipe);
   await mkdir(join(folder, "codes"), { recursive: true });
   const origin = await originOf(folder, microPreprocessing);

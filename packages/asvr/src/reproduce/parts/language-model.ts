@@ -7,10 +7,10 @@ import { TextTokenizer } from "../../language/tokenizer.js";
 import { buildLanguageModel } from "../../model/build.js";
 import { VisionLanguageModel } from "../../model/lvlm.js";
 import { Projector } from "../../model/projector.js";
-import { table1 } from "../../recipes/table1.js";
 import { VisionLanguageObjective } from "../../training/objectives/vision-language.js";
 import { train } from "../../training/trainer.js";
 import { layout } from "../layout.js";
+import { studyRecipe } from "../settings.js";
 import { type PartContext, trainOptions } from "./part.js";
 
 /**
@@ -19,7 +19,7 @@ import { type PartContext, trainOptions } from "./part.js";
  */
 export async function trainLanguageModel(context: PartContext): Promise<string> {
   const { folder, settings } = context;
-  const recipe = table1("llava", "micro");
+  const recipe = studyRecipe(settings);
   const tokenizer = TextTokenizer.fromFile(layout.textTokenizer(folder));
   const file = join(layout.data(folder), "text.json");
   const { records } = await loadRecords(file);

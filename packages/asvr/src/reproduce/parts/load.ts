@@ -5,6 +5,7 @@ import { buildAppearanceBranch, buildEncoder, buildSemanticBranch } from "../../
 import type { Recipe } from "../../recipes/recipe.js";
 import type { AppearanceBranch } from "../../tokenizers/appearance-branch.js";
 import type { SemanticBranch } from "../../tokenizers/semantic-branch.js";
+import type { TextAlignedBranch } from "../../tokenizers/text-aligned-branch.js";
 import type { SiglipVisionTower } from "../../vision/siglip.js";
 import { layout } from "../layout.js";
 
@@ -16,7 +17,7 @@ export function loadWeights<T extends nn.Module>(module: T, file: string): T {
 
 export interface FrozenParts {
   encoder: SiglipVisionTower;
-  semantic: SemanticBranch;
+  semantic: SemanticBranch | TextAlignedBranch;
   appearance: AppearanceBranch;
 }
 

@@ -4,36 +4,41 @@ import { F, manualSeed, noGrad, type Tensor, tidy, writeSafetensors } from "@asv
 import sharp from "sharp";
 import { inBatches, loadPictures } from "../../data/picture-set.js";
 import { loadRecords } from "../../data/records.js";
+import { TextTokenizer } from "../../language/tokenizer.js";
 import { buildAppearanceBranch, buildEncoder, buildSemanticBranch } from "../../model/build.js";
 import type { Recipe } from "../../recipes/recipe.js";
-import { table1 } from "../../recipes/table1.js";
 import type { ResidualCodes, TokenizerSummary } from "../../report/run-folder.js";
 import type { AppearanceBranch } from "../../tokenizers/appearance-branch.js";
 import { codeUsage } from "../../tokenizers/residual-quantizer.js";
 import type { SemanticBranch } from "../../tokenizers/semantic-branch.js";
+import { TextAlignedBranch } from "../../tokenizers/text-aligned-branch.js";
 import type { VisualTokenizer } from "../../tokenizers/visual-tokenizer.js";
+import type { Objective } from "../../training/objective.js";
+import { ContrastiveObjective } from "../../training/objectives/encoder.js";
 import { PicturesObjective } from "../../training/objectives/pictures.js";
 import { train } from "../../training/trainer.js";
 import type { SiglipVisionTower } from "../../vision/siglip.js";
 import { layout, microPreprocessing } from "../layout.js";
+import { studyRecipe } from "../settings.js";
 import { encodeOnce, joined } from "./codes.js";
 import { loadWeights } from "./load.js";
 import { type PartContext, trainOptions, writeJson } from "./part.js";
 import { type Looked, probeScenes } from "./probes.js";
+import { buildTextTower, readViews } from "./views.js";
 
 /** Pictures that the tokenizers learn from and are measured on, and how many of them the report shows. */
 const PICTURES = 4000;
 const SHOWN = 8;
 
 interface Branches {
-  semantic: SemanticBranch;
+  semantic: SemanticBranch | TextAlignedBranch;
   appearance: AppearanceBranch;
 }
 
 /** Trains the semantic and the appearance tokenizer on the frozen encoder's features, and measures both. */
 export async function trainTokenizers(context: PartContext): Promise<string> {
   const { folder, settings } = context;
-  const recipe = table1("llava", "micro");
+  const recipe = studyRecipe(settings);
   const out = join(folder, "tokenizers");
   await mkdir(join(out, "pictures"), { recursive: true });
 
@@ -52,21 +57,20 @@ export async function trainTokenizers(context: PartContext): Promise<string> {
     appearance: buildAppearanceBranch(recipe, encoder),
   };
   for (const kind of ["semantic", "appearance"] as const) {
-    const objective = new PicturesObjective(branches[kind], pixelValues, {
-      batchSize: settings.tokenizers[kind].batchSize,
-      seed: settings.sharedSeed,
-    });
-    await train(
-      objective,
-      trainOptions(context, {
-        folder: join(out, kind),
-        stage: kind,
-        stageNumber: 0,
-        seed: settings.sharedSeed,
-        ...settings.tokenizers[kind],
-      }),
-    );
-    tidy(() => writeSafetensors(layout.tokenizer(folder, kind), branches[kind].stateDict()));
+    const { steps, batchSize, learningRate } = settings.tokenizers[kind];
+    const options = { folder: join(out, kind), stage: kind, stageNumber: 0, seed: settings.sharedSeed };
+    const common = { batchSize, seed: settings.sharedSeed };
+    const branch = branches[kind];
+    const trainOn = <Batch>(objective: Objective<Batch>) =>
+      train(objective, trainOptions(context, { ...options, steps, learningRate }));
+    if (branch instanceof TextAlignedBranch) {
+      const words = TextTokenizer.fromFile(layout.textTokenizer(folder));
+      const views = await readViews(context, recipe.encoder.patchSize, words);
+      const text = buildTextTower(recipe.encoder.hiddenSize, words.vocabSize);
+      await trainOn(new ContrastiveObjective({ vision: branch, text }, views, { ...common, device: context.device }));
+      for (const done of [views.patches, text]) done.dispose();
+    } else await trainOn(new PicturesObjective(branch, pixelValues, common));
+    tidy(() => writeSafetensors(layout.tokenizer(folder, kind), branch.stateDict()));
   }
 
   const { semantic, appearance } = branches;

@@ -5,13 +5,14 @@ import type { PartContext } from "./part.js";
 
 /** The pictures and records of the micro world. */
 export async function makeWorld({ folder, settings, onProgress, signal }: PartContext): Promise<string> {
-  const { questionsPerImage, ...sizes } = settings.world;
+  const { things, questionsPerImage, ...sizes } = settings.world;
   const total = Object.values(sizes).reduce((sum, size) => sum + size, 0);
   const finished = new Map<string, number>();
   await removeDrafts(folder);
   await buildMicroWorld({
     out: join(folder, "data"),
     seed: settings.sharedSeed,
+    things,
     sizes,
     questionsPerImage,
     onProgress: ({ phase, done }) => {

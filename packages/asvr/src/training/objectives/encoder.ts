@@ -2,7 +2,6 @@ import { type nn, type Tensor, tensor } from "@asvr/torch";
 import { Sampler } from "../../data/loader.js";
 import { Random } from "../../data/random.js";
 import { ContrastiveScale, sigmoidContrastiveLoss } from "../../vision/contrastive.js";
-import type { SiglipVisionTower } from "../../vision/siglip.js";
 import type { SiglipTextTower } from "../../vision/siglip-text.js";
 import type { Objective, StepLosses } from "../objective.js";
 import { indices } from "./pictures.js";
@@ -22,8 +21,14 @@ interface ViewBatch {
   captions: readonly string[];
 }
 
+/** A network that turns some patches of pictures, each at its true position, into a vector a view. */
+export interface ViewNetwork extends nn.Module {
+  /** patches (views, k, patchDim), positionIds (views, k), int64; `loss` is added to the contrastive one */
+  forwardPatches(patches: Tensor, positionIds: Tensor): { pooled: Tensor | null; loss?: Tensor };
+}
+
 /**
- * Trains both SigLIP towers on views with captions: sigmoid loss over every pair, where a caption counts as true of each
+ * Trains SigLIP's towers, or a tokenizer beside a text tower, on views with captions: sigmoid loss over every pair, where a caption counts as true of each
  * view that it describes, not only of its own. Views of one batch have the same number of patches, so that a single
  * object of a scene trains at its true position and at a quarter of the cost.
  */
@@ -34,7 +39,7 @@ export class ContrastiveObjective implements Objective<ViewBatch> {
   readonly #sampler: Sampler;
 
   constructor(
-    readonly towers: { vision: SiglipVisionTower; text: SiglipTextTower },
+    readonly towers: { vision: ViewNetwork; text: SiglipTextTower },
     readonly data: {
       views: readonly CaptionedView[];
       /** (pictures, positions, patchDim) */
@@ -65,11 +70,12 @@ export class ContrastiveObjective implements Objective<ViewBatch> {
   losses({ views, captions }: ViewBatch): StepLosses {
     const { device } = this.options;
     const { vision, text } = this.towers;
-    const pooled = vision.forwardPatches(...this.#patchesOf(views)).pooled!;
+    const { pooled, loss } = vision.forwardPatches(...this.#patchesOf(views));
     const { inputIds, mask } = padTexts(captions.map(this.data.encodeText), device);
-    const logits = this.#scale.forward(text.forward(inputIds, mask).pooled, pooled);
+    const logits = this.#scale.forward(text.forward(inputIds, mask).pooled, pooled!);
     const positives = trueCaptions(captions, views, device);
-    const total = sigmoidContrastiveLoss(logits, positives);
+    const contrastive = sigmoidContrastiveLoss(logits, positives);
+    const total = loss ? contrastive.add(loss) : contrastive;
     const best = logits.detach().argmax(0, true); // for each view, its most likely caption
     const accuracy = positives.to("float32").gather(0, best).mean();
     return { total, metrics: { accuracy } };

@@ -3,7 +3,7 @@ import { chooseMembers, groupByImage, Sampler } from "../../data/loader.js";
 import { type PackedBatch, packSamples, planRows } from "../../data/packing.js";
 import type { Sample } from "../../data/samples.js";
 import type { VisualCache } from "../../data/visual-cache.js";
-import { totalLoss, type VisionLanguageModel } from "../../model/lvlm.js";
+import { lossScales, totalLoss, type VisionLanguageModel } from "../../model/lvlm.js";
 import type { Objective, StepLosses } from "../objective.js";
 
 export interface VisionLanguageOptions {
@@ -62,11 +62,11 @@ export class VisionLanguageObjective implements Objective<PackedBatch> {
   losses(batch: PackedBatch, all: readonly PackedBatch[]): StepLosses {
     const { visual, supervised, visionWeight } = this.options;
     const pictures = visual && batch.images.length > 0 ? visual.batch(batch.images.map(({ ref }) => ref.key)) : null;
-    const losses = this.model.losses(batch, pictures, { supervised });
     const counts = {
       text: all.reduce((sum, { targets }) => sum + targets.ids.length, 0),
       vision: all.reduce((sum, { images }) => sum + images.reduce((tokens, { length }) => tokens + length, 0), 0),
     };
+    const losses = this.model.losses(batch, pictures, { supervised, scales: lossScales(counts, visionWeight) });
     const { total, textLoss, visionLoss } = totalLoss(losses, counts, visionWeight);
     const metrics: Record<string, Tensor> = { textLoss, textAccuracy: losses.textCorrect.div(counts.text) };
     if (losses.codesCorrect) {
