@@ -36,12 +36,15 @@ parameters = list((head if whole else head.rqtransformer_semantic.heads).paramet
 
 def run(count):
     """Loss and gradients of the first `count` positions."""
-    for tensor in [states, *parameters]:
-        tensor.grad = None
     some = [tensor[:count] for tensor in (states, cumulative, codes)]
     nll = head.nll(*some) if whole else head.nll_of_features(some[0], some[2])
     nll.backward()
     return nll.item()
+
+
+def zero_gradients():
+    for tensor in [states, *parameters]:
+        tensor.grad.zero_()
 
 
 def norm(tensors):
@@ -49,11 +52,13 @@ def norm(tensors):
 
 
 run(8)  # gradients exist now, and libtorch has prepared itself
+zero_gradients()
 before = resident_bytes()
 reset_peak()
 loss = run(positions)
 used = peak_resident_bytes() - before
 norms = {"inputs": norm([states]), "parameters": norm(parameters)}
+zero_gradients()
 started = time.perf_counter()
 run(positions)
 seconds = time.perf_counter() - started

@@ -1,6 +1,6 @@
 // Our side of `head`: loss and gradients for one picture, of the classifiers or of the whole visual head.
 import { F, manualSeed, nn, noGrad, setThreads, type Tensor, tidy } from "@asvr/torch";
-import { linearNll, reconstructionNll, VisualHead } from "asvr";
+import { classifyOnTheSpot, reconstructionNll, VisualHead } from "asvr";
 import type { HeadFigures, HeadOptions } from "../benches/head.js";
 import { peakResidentBytes, resetPeak, residentBytes } from "../harness/resident.js";
 
@@ -27,25 +27,28 @@ const parameters = isWhole ? head.parameters() : classifiers.flatMap((classifier
 
 /** Loss and gradients of the first `count` positions. */
 function pass(count: number): number {
-  for (const input of [states, ...parameters]) input.grad = null;
   return tidy(() => {
     const [x, sums, targets] = [states, cumulative, codes].map((all) => all.narrow(0, 0, count)) as Inputs;
-    const nll = isWhole ? reconstructionNll(head, x, sums, targets).nll : classifiersNll(x, targets);
+    if (!isWhole) return classify(x, targets);
+    const { nll } = reconstructionNll(head, x, sums, targets, { scale: 1 });
     nll.backward();
     return nll.item();
   });
 }
 type Inputs = [Tensor, Tensor, Tensor];
 
-function classifiersNll(features: Tensor, targets: Tensor): Tensor {
-  const perDepth = features.unbind(1).map((x, depth) => {
-    const { weight, bias } = classifiers[depth]!;
-    return linearNll(x, weight, bias, targets.select(1, depth)).nll;
-  });
-  return F.stack(perDepth).mean();
+function classify(features: Tensor, targets: Tensor): number {
+  const { nll, gradient } = classifyOnTheSpot(head, features.detach(), targets, true, 1);
+  features.backward(gradient!);
+  return nll.item();
+}
+
+function zeroGradients(): void {
+  for (const input of [states, ...parameters]) input.grad!.zero_();
 }
 
 pass(8); // gradients exist now, and libtorch has prepared itself
+zeroGradients();
 const before = residentBytes();
 resetPeak();
 const loss = pass(positions);
@@ -57,6 +60,7 @@ const norm = (tensors: readonly Tensor[]) =>
       .item(),
   );
 const gradNorms = { inputs: norm([states]), parameters: norm(parameters) };
+zeroGradients();
 const started = performance.now();
 pass(positions);
 const seconds = (performance.now() - started) / 1000;

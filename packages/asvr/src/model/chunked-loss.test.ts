@@ -171,6 +171,16 @@ test("no rows are a loss of 0", () => {
   });
 });
 
+test("a product of many classes, made some at a time, is the whole one", () => {
+  tidy(() => {
+    for (const hasBias of [true, false]) {
+      const inputs = randomInputs({ rows: 5, dim: 3, classes: 2_500 }, ["x", "weight", "bias"], hasBias);
+      const { x, weight, bias, targets } = inputs;
+      expectEqual(linearNll(x, weight, bias, targets), wholeNll(x, weight, bias, targets), inputs, close);
+    }
+  });
+});
+
 test("logits too many to be held at once give the same, and two tensors are left", () => {
   tidy(() => {
     // 17 Mi logits; only their chunks are ever made, of 3,640 rows each

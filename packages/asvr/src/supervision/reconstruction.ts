@@ -95,25 +95,42 @@ function backwardOnTheSpot(
   scale: number,
 ): VisionLoss {
   return tidy(() => {
-    const { depth: depths } = head.config;
     const features = head.features(hiddenStates, cumulative);
-    const gradient = features.requiresGrad ? features.detach().zerosLike() : null;
+    const { gradient, ...loss } = classifyOnTheSpot(head, features.detach(), codes, features.requiresGrad, scale);
+    if (gradient) features.backward(gradient);
+    return loss;
+  });
+}
+
+/**
+ * The classifiers of all depths, forward and back one depth at a time: gradients of their weights, times scale, are
+ * added to `.grad`, and that of the features is returned where it is wanted, float32 as they are.
+ * @param features (rows, D, embedDim), without history
+ * @param codes int64 (rows, D)
+ */
+export function classifyOnTheSpot(
+  head: VisualHead,
+  features: Tensor,
+  codes: Tensor,
+  wantsGradient: boolean,
+  scale: number,
+): VisionLoss & { gradient: Tensor | null } {
+  return tidy(() => {
+    const { depth: depths } = head.config;
+    const gradient = wantsGradient ? features.zerosLike() : null;
     const perDepth = Array.from({ length: depths }, (_, depth) =>
       tidy(() => {
-        const x = features
-          .detach()
-          .select(1, depth)
-          .setRequiresGrad(gradient !== null);
+        const x = features.select(1, depth).detach().setRequiresGrad(wantsGradient);
         const { nll, correct } = depthNll(head, x, codes, depth, scale);
         if (nll.requiresGrad) nll.mul(scale / depths).backward();
         gradient?.select(1, depth).copy_(x.grad!);
         return { nll: nll.detach(), correct };
       }),
     );
-    if (gradient) features.backward(gradient);
     return {
       nll: F.stack(perDepth.map(({ nll }) => nll)).mean(),
       correctPerDepth: F.stack(perDepth.map(({ correct }) => correct)),
+      gradient,
     };
   });
 }
