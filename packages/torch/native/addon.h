@@ -51,6 +51,7 @@ struct Operator {
   c10::OperatorHandle handle;
   std::vector<Argument> arguments;
   std::vector<bool> returnIsArgument;  // an in-place or out= result: JavaScript already holds its handle
+  bool makesNew = false;               // no result shares memory with an argument, and no argument is changed
 };
 
 // The tensors that JavaScript holds in one environment, by integer. An environment (main thread or worker) has its

@@ -4,6 +4,9 @@
 #include <c10/core/MemoryFormat.h>
 #include <c10/core/ScalarType.h>
 
+#include <algorithm>
+#include <set>
+
 #include "direct.h"
 
 namespace asvr {
@@ -166,6 +169,16 @@ napi_value callBoxed(napi_env env, napi_callback_info info) {
   return array(env, results);
 }
 
+// By the schema. A composite operator may return one of its arguments without saying so; these do not.
+bool makesNew(const c10::OperatorHandle& op) {
+  static const std::set<std::string_view> known{"aten::linear", "aten::matmul", "aten::softmax", "aten::log_softmax"};
+  const bool isComposite = op.hasKernelForDispatchKey(c10::DispatchKey::CompositeImplicitAutograd);
+  if (isComposite && known.count(op.schema().name()) == 0) return false;
+  const auto shares = [](const c10::Argument& argument) { return argument.alias_info() != nullptr; };
+  return std::none_of(op.schema().arguments().begin(), op.schema().arguments().end(), shares) &&
+         std::none_of(op.schema().returns().begin(), op.schema().returns().end(), shares);
+}
+
 // findOperator(name, overload) -> null, or { schema, call, arguments: [[name, type, hasDefault, fixedSize]],
 // returns: [type], aliases: [argument or -1] }
 napi_value findOperator(napi_env env, napi_callback_info info) {
@@ -207,6 +220,7 @@ napi_value findOperator(napi_env env, napi_callback_info info) {
     returns.push_back(text(env, result.real_type()->str()));
   }
 
+  op.makesNew = makesNew(*found);
   const Direct* typed = findDirect(name, overload);
   napi_value function;
   napi_create_function(env, name.c_str(), NAPI_AUTO_LENGTH, typed ? typed->callback : guarded<callBoxed>, &op,

@@ -2,7 +2,7 @@ import { spawnSync } from "node:child_process";
 import { dirname, join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { afterAll, expect, test } from "vitest";
-import { type DType, F, grad, memory, tensor, tidy } from "./index.js";
+import { type DType, F, grad, memory, noGrad, tensor, tidy } from "./index.js";
 
 const before = memory().tensors;
 afterAll(() => expect(memory().tensors).toBe(before));
@@ -57,6 +57,35 @@ test("gradients pass through arithmetic with a number, and so do theirs", () => 
     expect(first!.toNumbers()).toEqual([1, 1.5]);
     const [second] = grad([first!.sum()], [x]);
     expect(second!.toNumbers()).toEqual([0.5, 0.5]);
+  });
+});
+
+test("what was made where no argument wants a gradient can want one later, and is guarded against change", () => {
+  tidy(() => {
+    const made = tensor([1, 2])
+      .add(tensor([3, 4]))
+      .mul(2)
+      .setRequiresGrad(true);
+    const doubled = F.cat([made, made], 0);
+    doubled.square().sum().backward();
+    expect(made.grad!.toNumbers()).toEqual([32, 48]);
+
+    const plain = tensor([1, 2]).exp();
+    const weight = tensor([3, 4]).setRequiresGrad(true);
+    const product = plain.mul(weight).sum();
+    plain.view([2, 1]).add_(1); // through a view: backward needs what it was
+    expect(() => product.backward()).toThrow(/modified by an inplace operation/);
+  });
+});
+
+test("one argument of several that wants a gradient is enough, in a list too", () => {
+  tidy(() => {
+    const [x, weight, bias] = [tensor([[1, 2]]), tensor([[3, 4]]), tensor([5]).setRequiresGrad(true)];
+    F.cat([F.linear(x, weight, bias), x], 1)
+      .sum()
+      .backward();
+    expect(bias.grad!.toNumbers()).toEqual([1]);
+    expect(noGrad(() => F.linear(x, weight, bias)).requiresGrad).toBe(false);
   });
 });
 
