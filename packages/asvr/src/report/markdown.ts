@@ -3,6 +3,7 @@ import { bareProbability, bytes, compact, duration, interval, points, signedPoin
 import { day, heading, provenance, totalSeconds } from "./html.js";
 import type { Report } from "./report.js";
 import { against, groupsInOrder, rowDetail, rowTitle } from "./rows.js";
+import type { Probe } from "./run-folder.js";
 
 const none = "\u2013";
 
@@ -140,7 +141,23 @@ function tokenizers({ tokenizers: summary }: Report): string {
     codes.usedCodes.map(whole).join(" / "),
     codes.relativeError.map((error) => error.toFixed(3)).join(" / "),
   ]);
-  return `${table(["Codes", "Codebook", "Used, by depth", "Relative error, after each depth"], rows)}\n\nPictures rebuilt from appearance codes: ${points(summary.appearance.psnr)} dB.`;
+  const blocks = [
+    table(["Codes", "Codebook", "Used, by depth", "Relative error, after each depth"], rows),
+    summary.probes && `What a linear map reads, percent right:\n\n${probes(summary.probes)}`,
+    `Pictures rebuilt from appearance codes: ${points(summary.appearance.psnr)} dB.`,
+  ];
+  return blocks.filter(Boolean).join("\n\n");
+}
+
+function probes(list: readonly Probe[]): string {
+  const share = (value: number | undefined) => (value === undefined ? none : points(100 * value));
+  return table(
+    ["Of", "Guessing", "Features", "Semantic codes", "Appearance codes"],
+    list.map(({ what, majority, features, semantic, appearance }) => [
+      what,
+      ...[majority, features, semantic, appearance].map(share),
+    ]),
+  );
 }
 
 function cost(report: Report): string {

@@ -4,6 +4,7 @@ import { SiglipVisionTower } from "../vision/siglip.js";
 import { AppearanceBranch } from "./appearance-branch.js";
 import { AttentionProjection, QuantResnetBlock } from "./quant-blocks.js";
 import { SemanticBranch } from "./semantic-branch.js";
+import { TextAlignedBranch } from "./text-aligned-branch.js";
 import type { VisualTokenizer } from "./visual-tokenizer.js";
 
 const update = { kind: "rq_ema", decay: 0.9, restartBelow: 0.03 } as const;
@@ -31,6 +32,9 @@ const appearance = (tower: SiglipVisionTower) =>
     decoder: { dim: 16, mlpDim: 32, layers: 1, heads: 2 },
     commitmentWeight: 0.25,
   });
+
+const textAligned = (tower: SiglipVisionTower) =>
+  new TextAlignedBranch(tower, { layer: -2, quantizer: { ...quantizer, dim: 8 }, commitmentWeight: 0.25 });
 
 test("both branches give codes of the promised shape and embed them cumulatively", () => {
   tidy(() => {
@@ -85,6 +89,33 @@ test("the semantic branch learns by averages alone", () => {
     const losses = Array.from({ length: 15 }, () => branch.loss(pixelValues).item());
     expect(losses.at(-1)!).toBeLessThan(losses[0]!);
     expect(branch.loss(pixelValues).requiresGrad).toBe(false);
+  });
+});
+
+test("the text-aligned branch learns, through its codes, which text belongs to which picture", () => {
+  tidy(() => {
+    manualSeed(0);
+    using tower = smallTower();
+    using branch = textAligned(tower);
+    const [patches, texts] = [F.randn([6, 4, 48]), F.randn([6, 16])]; // a picture's patches; what its text says
+    const positionIds = F.arange(0, 4, 1, "int64").expand([6, 4]);
+    const losses: number[] = [];
+    for (let step = 0; step < 60; step++) {
+      tidy(() => {
+        const { pooled, loss: commitment } = branch.forwardPatches(patches, positionIds);
+        const logits = pooled.matmul(texts.t());
+        const contrastive = logits.crossEntropyLoss(F.arange(0, 6, 1, "int64"));
+        contrastive.add(commitment).backward();
+        losses.push(contrastive.item());
+        for (const parameter of branch.parameters()) {
+          parameter.detach().sub_(parameter.grad!, 0.1);
+          parameter.grad = null;
+        }
+      });
+    }
+    expect(losses.at(-1)!).toBeLessThan(losses[0]! / 2);
+    expect(tower.parameters().every(({ grad }) => grad === null)).toBe(true);
+    expect(branch.encode(F.randn([2, 3, 8, 8])).shape).toEqual([2, 4, 3]);
   });
 });
 
