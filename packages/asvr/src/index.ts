@@ -50,5 +50,8 @@ export type { PictureObjective, VisualTokenizer } from "./tokenizers/visual-toke
 export type { Objective, StepLosses } from "./training/objective.js";
 export * from "./training/objectives/vision-language.js";
 export { type Progress, type TrainOptions, train } from "./training/trainer.js";
+export * from "./vision/clip.js";
+export { clipVisionConfig, type HubClipVision } from "./vision/clip-hub.js";
 export * from "./vision/siglip.js";
-export { SiglipEncoder, type SiglipEncoderConfig, SiglipMlp } from "./vision/siglip-encoder.js";
+export { type EncoderActivation, SiglipEncoder, type SiglipEncoderConfig, SiglipMlp } from "./vision/siglip-encoder.js";
+export * from "./vision/visual-features.js";
