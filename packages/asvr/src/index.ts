@@ -4,6 +4,8 @@
  * @module
  */
 export * from "./analysis/attention.js";
+export type { ConfigPlace } from "./checkpoints/config-place.js";
+export { llamaConfig } from "./checkpoints/llama-config.js";
 export type { Fault, FaultKind } from "./data/faults.js";
 export { type DecodeOptions, decodeImage, type RgbImage } from "./data/images.js";
 export { Sampler, type SamplerOptions } from "./data/loader.js";
@@ -20,6 +22,7 @@ export type { Tables } from "./evaluation/table.js";
 export { type ConversationTemplate, templates } from "./language/conversation.js";
 export { type GenerateOptions, generate } from "./language/generation.js";
 export * from "./language/llama.js";
+export type { RopeScaling } from "./language/rotary.js";
 export { TextTokenizer, type TokenizerConfig, type TokenizerJson } from "./language/tokenizer.js";
 export {
   buildMicroWorld,
