@@ -6,6 +6,8 @@
 export * from "./analysis/attention.js";
 export type { ConfigPlace } from "./checkpoints/config-place.js";
 export { llamaConfig } from "./checkpoints/llama-config.js";
+export { type LoadOptions, loadLlava } from "./checkpoints/llava.js";
+export { llavaConfig } from "./checkpoints/llava-config.js";
 export type { Fault, FaultKind } from "./data/faults.js";
 export { type DecodeOptions, decodeImage, type RgbImage } from "./data/images.js";
 export { Sampler, type SamplerOptions } from "./data/loader.js";
@@ -34,8 +36,9 @@ export {
 export * from "./model/build.js";
 export { type LinearNll, type LinearNllOptions, linearNll } from "./model/chunked-loss.js";
 export type { BatchTensors } from "./model/layout.js";
+export * from "./model/llava.js";
 export * from "./model/lvlm.js";
-export { Projector } from "./model/projector.js";
+export { Projector, type ProjectorOptions } from "./model/projector.js";
 export * from "./recipes/recipe.js";
 export * from "./recipes/table1.js";
 export { writeReport } from "./report/report.js";
@@ -55,6 +58,7 @@ export * from "./training/objectives/vision-language.js";
 export { type Progress, type TrainOptions, train } from "./training/trainer.js";
 export * from "./vision/clip.js";
 export { clipVisionConfig, type HubClipVision } from "./vision/clip-hub.js";
+export type { Gelu } from "./vision/gelu.js";
 export * from "./vision/siglip.js";
-export { type EncoderActivation, SiglipEncoder, type SiglipEncoderConfig, SiglipMlp } from "./vision/siglip-encoder.js";
+export { SiglipEncoder, type SiglipEncoderConfig, SiglipMlp } from "./vision/siglip-encoder.js";
 export * from "./vision/visual-features.js";

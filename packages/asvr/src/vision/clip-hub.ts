@@ -1,6 +1,6 @@
 import { ConfigError } from "../errors.js";
 import type { ClipVisionConfig } from "./clip.js";
-import type { EncoderActivation } from "./siglip-encoder.js";
+import { hubGelus } from "./gelu.js";
 
 /** `vision_config` of a CLIP checkpoint's config.json; what is left out has its default. */
 export interface HubClipVision {
@@ -14,18 +14,12 @@ export interface HubClipVision {
   readonly patch_size?: number;
 }
 
-const activations: Readonly<Record<string, EncoderActivation>> = {
-  quick_gelu: "quick-gelu",
-  gelu: "gelu",
-  gelu_pytorch_tanh: "gelu-tanh",
-};
-
 /** @throws ConfigError for an activation that is no GELU */
 export function clipVisionConfig(hub: HubClipVision): ClipVisionConfig {
   const name = hub.hidden_act ?? "quick_gelu";
-  const activation = activations[name];
+  const activation = hubGelus[name];
   if (!activation) {
-    throw new ConfigError(`CLIP: hidden_act is "${name}", expected one of ${Object.keys(activations).join(", ")}`);
+    throw new ConfigError(`CLIP: hidden_act is "${name}", expected one of ${Object.keys(hubGelus).join(", ")}`);
   }
   return {
     dim: hub.hidden_size ?? 768,

@@ -1,8 +1,6 @@
 import { nn, type Tensor } from "@asvr/torch";
 import { ConfigError } from "../errors.js";
-
-/** The GELU and two approximations of it that checkpoints were trained with. */
-export type EncoderActivation = "gelu-tanh" | "gelu" | "quick-gelu";
+import { type Gelu, gelu } from "./gelu.js";
 
 /**
  * The transformer of both SigLIP towers (Zhai et al., 2023) and of CLIP's vision tower, which differ in the activation.
@@ -19,11 +17,8 @@ export interface SiglipEncoderConfig {
   readonly heads: number;
   /** layer_norm_eps; default 1e-6 */
   readonly epsilon?: number;
-  /**
-   * hidden_act. Published SigLIP checkpoints use the tanh form (the default), OpenAI's CLIP the quick one,
-   * x · sigmoid(1.702 x); the exact one is twice as fast on a CPU as the tanh form.
-   */
-  readonly activation?: EncoderActivation;
+  /** hidden_act; default: the tanh form, which published SigLIP checkpoints use */
+  readonly activation?: Gelu;
 }
 
 /** Bidirectional self-attention, every projection with a bias. @throws ConfigError when `dim` isn't a multiple of `heads` */
@@ -63,7 +58,7 @@ export class SiglipAttention extends nn.Module {
 export class SiglipMlp extends nn.Module {
   readonly fc1: nn.Linear;
   readonly fc2: nn.Linear;
-  readonly #activation: EncoderActivation;
+  readonly #activation: Gelu;
 
   constructor({ dim, mlpDim, activation = "gelu-tanh" }: SiglipEncoderConfig) {
     super();
@@ -73,13 +68,8 @@ export class SiglipMlp extends nn.Module {
   }
 
   forward(x: Tensor): Tensor {
-    return this.fc2.forward(activate(this.fc1.forward(x), this.#activation));
+    return this.fc2.forward(gelu(this.fc1.forward(x), this.#activation));
   }
-}
-
-function activate(x: Tensor, activation: EncoderActivation): Tensor {
-  if (activation === "quick-gelu") return x.mul(x.mul(1.702).sigmoid());
-  return x.gelu(activation === "gelu" ? "none" : "tanh");
 }
 
 /** A pre-norm layer: x += attention(norm(x)); x += mlp(norm(x)). (batch, tokens, dim) -> same */

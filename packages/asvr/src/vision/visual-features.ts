@@ -1,4 +1,4 @@
-import { F, nn, type Tensor } from "@asvr/torch";
+import { F, type Tensor } from "@asvr/torch";
 import { ConfigError } from "../errors.js";
 import type { ClipVisionTower } from "./clip.js";
 import type { SiglipVisionTower } from "./siglip.js";
@@ -20,15 +20,14 @@ export interface FeatureSelection {
 
 /**
  * A vision tower and which of its hidden states a language model reads: LLaVA's `vision_feature_layer` and
- * `vision_feature_select_strategy`.
+ * `vision_feature_select_strategy`. The tower stays its owner's.
  */
-export class VisualFeatures extends nn.Module {
+export class VisualFeatures {
   /** @throws ConfigError when there is no such layer, or none is asked for */
   constructor(
     readonly tower: VisionTower,
     readonly selection: FeatureSelection,
   ) {
-    super();
     if (selection.layers.length === 0) throw new ConfigError("visual features: no layer is selected");
     for (const layer of selection.layers) tower.layerOf(layer);
   }
