@@ -1,7 +1,7 @@
 import { expect, test } from "vitest";
 import { ConfigError } from "../errors.js";
 import { tinyLlava } from "./fixture.js";
-import { llavaConfig } from "./llava-config.js";
+import { llavaConfig, llavaNextConfig } from "./llava-config.js";
 
 test("what a file leaves out has its default: LLaVA 1.5's tower and a Llama", () => {
   const text = { max_position_embeddings: 4096, rms_norm_eps: 1e-5, vocab_size: 32_064 };
@@ -45,4 +45,19 @@ test("errors name file and field", () => {
   expect(read({ vision_feature_select_strategy: "cls" })).toThrow(/vision_feature_select_strategy is "cls"/);
   expect(read({ projector_hidden_act: "silu" })).toThrow(/projector_hidden_act is "silu"/);
   expect(read({ image_token_id: 3 })).toThrow(/image_token_index is 20, but image_token_id is 3/);
+});
+
+test("LLaVA-NeXT's pinpoints are pairs of height and width, of whole tiles", () => {
+  expect(llavaNextConfig({ model_type: "llava_next" }).pinpoints[0]).toEqual({ height: 336, width: 672 });
+  const read = (change: object) => () => llavaNextConfig({ ...tinyLlava, model_type: "llava_next", ...change });
+  expect(
+    read({
+      image_grid_pinpoints: [
+        [21, 42],
+        [40, 21],
+      ],
+    }),
+  ).toThrow(/has \[40, 21\].* whole tiles of 21 pixels/);
+  expect(read({ image_grid_pinpoints: [[21]] })).toThrow(/image_grid_pinpoints\.0.* is \[21\]/);
+  expect(read({ model_type: "llava" })).toThrow(/model_type is "llava"; expected "llava_next"/);
 });

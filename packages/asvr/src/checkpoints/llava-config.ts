@@ -1,6 +1,7 @@
 import { z } from "zod";
 import { ConfigError } from "../errors.js";
 import type { LlavaConfig } from "../model/llava.js";
+import type { LlavaNextConfig } from "../model/llava-next.js";
 import { hubGelus } from "../vision/gelu.js";
 import { type ConfigPlace, fieldAt, parseConfig } from "./config-place.js";
 import { llamaConfig } from "./llama-config.js";
@@ -11,6 +12,15 @@ const clipLarge = {
   ...{ model_type: "clip_vision_model", hidden_size: 1024, intermediate_size: 4096 },
   ...{ num_hidden_layers: 24, num_attention_heads: 16, image_size: 336, patch_size: 14 },
 };
+
+/** (height, width) pairs of LLaVA-NeXT with that tower. */
+const pinpoints336: [[number, number], ...[number, number][]] = [
+  [336, 672],
+  [672, 336],
+  [672, 672],
+  [1008, 336],
+  [336, 1008],
+];
 
 const part = z.record(z.string(), z.unknown());
 const layer = z.int();
@@ -34,11 +44,42 @@ const schema = z.looseObject({
  */
 export function llavaConfig(config: Readonly<Record<string, unknown>>, place?: ConfigPlace): LlavaConfig {
   const where = place ?? { file: "config.json" };
-  if (config.model_type !== "llava") {
+  requireType(config, "llava", where);
+  return partsConfig(config, where);
+}
+
+const nextSchema = z.looseObject({
+  image_grid_pinpoints: z
+    .array(z.tuple([z.int().positive(), z.int().positive()]))
+    .nonempty()
+    .default(pinpoints336),
+  use_image_newline_parameter: z.literal(true).default(true),
+});
+
+/** Reads the config.json of Hugging Face's LlavaNextForConditionalGeneration, as `llavaConfig` does. @throws ConfigError */
+export function llavaNextConfig(config: Readonly<Record<string, unknown>>, place?: ConfigPlace): LlavaNextConfig {
+  const where = place ?? { file: "config.json" };
+  requireType(config, "llava_next", where);
+  const parts = partsConfig(config, where);
+  const { imageSize } = parts.vision.config;
+  const pinpoints = parseConfig(nextSchema, config, where).image_grid_pinpoints.map(([height, width]) => {
+    if (height % imageSize === 0 && width % imageSize === 0) return { height, width };
     throw new ConfigError(
-      `${fieldAt(where, "model_type")} is ${JSON.stringify(config.model_type) ?? "missing"}; expected "llava"`,
+      `${fieldAt(where, "image_grid_pinpoints")} has [${height}, ${width}], which is not made of whole tiles of ` +
+        `${imageSize} pixels`,
     );
-  }
+  });
+  return { ...parts, pinpoints };
+}
+
+function requireType(config: Readonly<Record<string, unknown>>, type: string, place: ConfigPlace): void {
+  if (config.model_type === type) return;
+  throw new ConfigError(
+    `${fieldAt(place, "model_type")} is ${JSON.stringify(config.model_type) ?? "missing"}; expected "${type}"`,
+  );
+}
+
+function partsConfig(config: Readonly<Record<string, unknown>>, where: ConfigPlace): LlavaConfig {
   const hub = parseConfig(schema, config, where);
   const inside = (key: string) => ({ file: where.file, field: [where.field, key].filter(Boolean).join(".") });
   const language = llamaConfig({ model_type: "llama", ...hub.text_config }, inside("text_config"));

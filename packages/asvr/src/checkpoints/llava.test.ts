@@ -141,7 +141,7 @@ test("pictures and image tokens must agree", () => {
     const ids = tensor([inputIds]).to("int64");
     expect(() => model.forward(ids, null)).toThrow(ShapeError);
     expect(() => model.forward(ids, F.zeros([2, 3, 21, 21]))).toThrow(
-      /2 pictures are 9 features each, but the texts have 9 image tokens \(id 20\)/,
+      /the pictures are 18 features, but the texts have 9 image tokens \(id 20\)/,
     );
     const text = tensor([[1, 7, 4]]).to("int64");
     expect(model.forward(text, null).shape).toEqual([1, 3, 16]);

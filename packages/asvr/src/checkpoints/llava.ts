@@ -2,8 +2,10 @@ import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import { CheckpointError, type DType, nn, type Tensor, tidy } from "@asvr/torch";
 import { ConfigError } from "../errors.js";
-import { Llava } from "../model/llava.js";
-import { llavaConfig } from "./llava-config.js";
+import { Llava, type LlavaConfig } from "../model/llava.js";
+import { LlavaNext } from "../model/llava-next.js";
+import type { ConfigPlace } from "./config-place.js";
+import { llavaConfig, llavaNextConfig } from "./llava-config.js";
 import { llavaWeights, outputMatrix } from "./llava-names.js";
 import { readWeights } from "./weights.js";
 
@@ -21,16 +23,30 @@ export interface LoadOptions {
  * @throws CheckpointError that lists every weight that is missing, misshapen or not used
  */
 export function loadLlava(folder: string, options: LoadOptions = {}): Llava {
+  return load(folder, llavaConfig, (config) => new Llava(config), options);
+}
+
+/** `loadLlava` for LlavaNextForConditionalGeneration. */
+export function loadLlavaNext(folder: string, options: LoadOptions = {}): LlavaNext {
+  return load(folder, llavaNextConfig, (config) => new LlavaNext(config), options);
+}
+
+function load<Config extends LlavaConfig, Model extends nn.Module>(
+  folder: string,
+  read: (json: Record<string, unknown>, place: ConfigPlace) => Config,
+  build: (config: Config) => Model,
+  options: LoadOptions,
+): Model {
   const file = join(folder, "config.json");
-  const config = llavaConfig(readConfig(file), { file });
+  const config = read(readConfig(file), { file });
   return tidy(() => {
     const weights = llavaWeights(readWeights(folder));
     if (config.language.tieWordEmbeddings) dropTiedOutput(weights, folder);
-    const llava = nn.creating({ ...options, initialise: false }, () => new Llava(config));
+    const model = nn.creating({ ...options, initialise: false }, () => build(config));
     try {
-      return llava.load(weights);
+      return model.load(weights);
     } catch (error) {
-      llava.dispose();
+      model.dispose();
       throw error;
     }
   });

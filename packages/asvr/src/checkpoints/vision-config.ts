@@ -1,6 +1,6 @@
 import { z } from "zod";
 import { ConfigError } from "../errors.js";
-import type { LlavaConfig } from "../model/llava.js";
+import type { VisionConfig } from "../model/llava-parts.js";
 import { clipVisionConfig } from "../vision/clip-hub.js";
 import { hubGelus } from "../vision/gelu.js";
 import { siglipVisionConfig } from "../vision/siglip-hub.js";
@@ -27,7 +27,7 @@ const schema = z.looseObject({
  * the default of its kind in Hugging Face's configuration classes.
  * @throws ConfigError that names file and field, for another tower and for what these can't do here
  */
-export function visionConfig(config: Readonly<Record<string, unknown>>, place: ConfigPlace): LlavaConfig["vision"] {
+export function visionConfig(config: Readonly<Record<string, unknown>>, place: ConfigPlace): VisionConfig {
   const { model_type: type = "clip_vision_model" } = config;
   if (type !== "clip_vision_model" && type !== "siglip_vision_model") {
     throw new ConfigError(

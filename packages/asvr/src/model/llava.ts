@@ -1,16 +1,13 @@
-import { nn, ShapeError, type Tensor, tidy } from "@asvr/torch";
+import { nn, type Tensor, tidy } from "@asvr/torch";
 import { type LlamaConfig, type LlamaContext, LlamaForCausalLM } from "../language/llama.js";
-import { type ClipVisionConfig, ClipVisionTower } from "../vision/clip.js";
-import { type SiglipVisionConfig, SiglipVisionTower } from "../vision/siglip.js";
 import { type FeatureSelection, type VisionTower, VisualFeatures } from "../vision/visual-features.js";
+import { buildTower, embedWithFeatures, type VisionConfig } from "./llava-parts.js";
 import { VisionLanguageModel } from "./lvlm.js";
 import { Projector, type ProjectorOptions } from "./projector.js";
 
 /** The parts of a LLaVA and how they hang together. */
 export interface LlavaConfig {
-  readonly vision:
-    | { readonly kind: "clip"; readonly config: ClipVisionConfig }
-    | { readonly kind: "siglip"; readonly config: SiglipVisionConfig };
+  readonly vision: VisionConfig;
   /** Which of the tower's states the language model reads. */
   readonly selection: FeatureSelection;
   readonly projector: ProjectorOptions;
@@ -34,8 +31,7 @@ export class Llava extends nn.Module {
   constructor(readonly config: LlavaConfig) {
     super();
     const { vision, selection, language } = config;
-    this.visionTower =
-      vision.kind === "clip" ? new ClipVisionTower(vision.config) : new SiglipVisionTower(vision.config);
+    this.visionTower = buildTower(vision);
     this.#features = new VisualFeatures(this.visionTower, selection);
     this.multiModalProjector = new Projector(this.#features.dim, language.hiddenSize, config.projector);
     this.languageModel = new LlamaForCausalLM(language);
@@ -67,19 +63,9 @@ export class Llava extends nn.Module {
    */
   forward(inputIds: Tensor, pixelValues: Tensor | null, context: LlamaContext = {}): Tensor {
     return tidy(() => {
-      const isImage = inputIds.eq(this.config.imageTokenId);
-      const imagePositions = isImage.flatten().nonzero().flatten();
-      const images = pixelValues?.size(0) ?? 0;
-      if (images * this.#features.positions !== imagePositions.size(0)) {
-        throw new ShapeError(
-          `Llava: ${images} pictures are ${this.#features.positions} features each, but the texts have ` +
-            `${imagePositions.size(0)} image tokens (id ${this.config.imageTokenId})`,
-        );
-      }
-      // The image token need not be in the vocabulary: its row is replaced in any case.
-      const batch = { inputIds: inputIds.maskedFill(isImage, 0), imagePositions };
-      const embeddings = this.#model.embed(batch, pixelValues && this.#features.forward(pixelValues));
-      return this.languageModel.model.forward(embeddings, context);
+      const features = pixelValues && this.imageFeatures(pixelValues).flatten(0, 1);
+      const embedded = embedWithFeatures(this.languageModel, inputIds, this.config.imageTokenId, features);
+      return this.languageModel.model.forward(embedded, context);
     });
   }
 
