@@ -4,6 +4,10 @@
  * @module
  */
 export * from "./analysis/attention.js";
+export type { ConfigPlace } from "./checkpoints/config-place.js";
+export { llamaConfig } from "./checkpoints/llama-config.js";
+export { type LoadOptions, loadLlava, loadLlavaNext } from "./checkpoints/llava.js";
+export { llavaConfig, llavaNextConfig } from "./checkpoints/llava-config.js";
 export type { Fault, FaultKind } from "./data/faults.js";
 export { type DecodeOptions, decodeImage, type RgbImage } from "./data/images.js";
 export { Sampler, type SamplerOptions } from "./data/loader.js";
@@ -12,6 +16,7 @@ export { loadPictures } from "./data/picture-set.js";
 export { type Preprocessing, preprocess, siglipPreprocessing } from "./data/preprocess.js";
 export { type LlavaRecord, loadRecords, type RecordOptions, type Records } from "./data/records.js";
 export { buildSamples, type ImageRef, type ImageTokenCount, type Sample, type SampleOptions } from "./data/samples.js";
+export * from "./data/tiling.js";
 export { VisualCache } from "./data/visual-cache.js";
 export * from "./errors.js";
 export type { TestQuestion } from "./evaluation/questions.js";
@@ -20,6 +25,7 @@ export type { Tables } from "./evaluation/table.js";
 export { type ConversationTemplate, templates } from "./language/conversation.js";
 export { type GenerateOptions, generate } from "./language/generation.js";
 export * from "./language/llama.js";
+export type { RopeScaling } from "./language/rotary.js";
 export { TextTokenizer, type TokenizerConfig, type TokenizerJson } from "./language/tokenizer.js";
 export {
   buildMicroWorld,
@@ -31,8 +37,11 @@ export {
 export * from "./model/build.js";
 export { type LinearNll, type LinearNllOptions, linearNll } from "./model/chunked-loss.js";
 export type { BatchTensors } from "./model/layout.js";
+export * from "./model/llava.js";
+export * from "./model/llava-next.js";
+export type { VisionConfig } from "./model/llava-parts.js";
 export * from "./model/lvlm.js";
-export { Projector } from "./model/projector.js";
+export { Projector, type ProjectorOptions } from "./model/projector.js";
 export * from "./recipes/recipe.js";
 export * from "./recipes/table1.js";
 export { writeReport } from "./report/report.js";
@@ -50,5 +59,9 @@ export type { PictureObjective, VisualTokenizer } from "./tokenizers/visual-toke
 export type { Objective, StepLosses } from "./training/objective.js";
 export * from "./training/objectives/vision-language.js";
 export { type Progress, type TrainOptions, train } from "./training/trainer.js";
+export * from "./vision/clip.js";
+export { clipVisionConfig, type HubClipVision } from "./vision/clip-hub.js";
+export type { Gelu } from "./vision/gelu.js";
 export * from "./vision/siglip.js";
 export { SiglipEncoder, type SiglipEncoderConfig, SiglipMlp } from "./vision/siglip-encoder.js";
+export * from "./vision/visual-features.js";

@@ -1,10 +1,15 @@
 import { F, type Tensor, tensor } from "@asvr/torch";
-import { expectClose, goldenFamily } from "@asvr/torch/testing";
+import { expectClose, type Golden, goldenFamily } from "@asvr/torch/testing";
 import { expect } from "vitest";
+import { llamaConfig } from "../checkpoints/llama-config.js";
 import { visibilityMask } from "../model/layout.js";
-import { KeyValueCache, LlamaForCausalLM, llamaConfig } from "./llama.js";
+import { KeyValueCache, LlamaForCausalLM } from "./llama.js";
 
-goldenFamily("b_llama", (golden) => {
+goldenFamily("b_llama", expectReference);
+goldenFamily("b_mistral", expectReference);
+goldenFamily("b_qwen2", expectReference);
+
+function expectReference(golden: Golden<Record<string, unknown>, unknown>): void {
   using model = new LlamaForCausalLM(llamaConfig(golden.config)).load(golden.weights());
   const { forward, gradients } = golden.tolerance;
   const vocab = model.config.vocabSize;
@@ -35,7 +40,28 @@ goldenFamily("b_llama", (golden) => {
   const leftLogits = model.logits(left).mul(leftMask.unsqueeze(-1));
   expectClose(leftLogits, golden.tensor("left_padded/out/logits"), forward, "left-padded logits");
 
-  // Packing: each sequence is a document.
+  if (golden.tensors.has("packed/in/input_ids")) expectPacked(golden, model);
+
+  // Greedy decoding, with the cache.
+  using cache = new KeyValueCache();
+  let ids = golden.tensor("generate/in/input_ids");
+  const generated: number[] = [];
+  let last: Tensor | undefined;
+  for (let seen = 0; generated.length < golden.tensor("generate/out/new_tokens").size(1); ) {
+    const positions = F.arange(seen, seen + ids.size(1), 1, "int64").unsqueeze(0);
+    const hidden = model.model.forward(model.embed(ids), { positions, cache });
+    seen += ids.size(1);
+    last = model.logits(hidden.select(1, -1));
+    ids = last.argmax(-1).unsqueeze(0);
+    generated.push(ids.item());
+  }
+  expect(generated).toEqual(golden.tensor("generate/out/new_tokens").toNumbers());
+  expectClose(last!, golden.tensor("generate/out/last_logits"), forward, "last logits");
+}
+
+/** Packing: each sequence is a document. */
+function expectPacked(golden: Golden<Record<string, unknown>, unknown>, model: LlamaForCausalLM): void {
+  const { forward, gradients } = golden.tolerance;
   const lengths = golden.tensor("packed/in/lengths").toNumbers();
   const documents = tensor(lengths.flatMap((length, document) => Array<number>(length).fill(document)))
     .to("int64")
@@ -57,23 +83,7 @@ goldenFamily("b_llama", (golden) => {
   for (const parameter of model.parameters()) parameter.grad = null;
   nll.mean().backward();
   expectGradients(model, golden.under("packed/grad/weight/"), gradients);
-
-  // Greedy decoding, with the cache.
-  using cache = new KeyValueCache();
-  let ids = golden.tensor("generate/in/input_ids");
-  const generated: number[] = [];
-  let last: Tensor | undefined;
-  for (let seen = 0; generated.length < golden.tensor("generate/out/new_tokens").size(1); ) {
-    const positions = F.arange(seen, seen + ids.size(1), 1, "int64").unsqueeze(0);
-    const hidden = model.model.forward(model.embed(ids), { positions, cache });
-    seen += ids.size(1);
-    last = model.logits(hidden.select(1, -1));
-    ids = last.argmax(-1).unsqueeze(0);
-    generated.push(ids.item());
-  }
-  expect(generated).toEqual(golden.tensor("generate/out/new_tokens").toNumbers());
-  expectClose(last!, golden.tensor("generate/out/last_logits"), forward, "last logits");
-});
+}
 
 function nextTokenLoss(logits: Tensor, labels: Tensor, vocab: number): Tensor {
   const length = labels.size(1);

@@ -1,4 +1,4 @@
-import { F, manualSeed, memory, setThreads, tensor, tidy } from "@asvr/torch";
+import { F, keep, manualSeed, memory, setThreads, type Tensor, tensor, tidy } from "@asvr/torch";
 import { expectClose } from "@asvr/torch/testing";
 import { afterAll, describe, expect, test } from "vitest";
 import { KeyValueCache, type LlamaContext, LlamaModel } from "./llama.js";
@@ -66,4 +66,64 @@ describe("a readout gives the states of its columns", () => {
       expectClose(read, model.forward(embeddings).narrow(1, 6, 1), close);
     });
   });
+});
+
+describe("sliding windows", () => {
+  const windows = [3, null, 2];
+  const sliding = new LlamaModel({ ...model.config, slidingWindows: windows });
+  afterAll(() => sliding.dispose());
+
+  /** What a layer's tokens see: by columns, as positions are columns here. bool (1, 1, 7, 7) */
+  const visible = (window: number | null) => {
+    const columns = F.arange(0, 7, 1, "int64");
+    const distance = columns.unsqueeze(1).sub(columns.unsqueeze(0));
+    return distance.ge(0).logicalAnd(distance.lt(window ?? 7));
+  };
+
+  test("a token sees its window, which is a layer's own", () => {
+    tidy(() => {
+      const seen: Tensor[] = [];
+      const observe = (_: number, weights: Tensor) => void seen.push(keep(weights.detach()));
+      sliding.forward(F.randn([2, 7, 24]), { observe });
+      for (const [layer, window] of windows.entries()) {
+        expect(seen[layer]!.gt(0).equal(visible(window).expand([2, 6, 7, 7]))).toBe(true);
+        seen[layer]!.dispose();
+      }
+    });
+  });
+
+  test("with a cache, a readout, a mask and positions that begin elsewhere, all is the same", () => {
+    tidy(() => {
+      const embeddings = F.randn([2, 7, 24]);
+      const whole = sliding.forward(embeddings);
+      using cache = new KeyValueCache();
+      const starts = [0, 3, 4, 7];
+      const parts = starts.slice(1).map((end, index) => {
+        const start = starts[index]!;
+        const positions = F.arange(start, end, 1, "int64").unsqueeze(0);
+        return sliding.forward(embeddings.narrow(1, start, end - start), { cache, positions });
+      });
+      expectClose(F.cat(parts, 1), whole, close);
+      const readout = tensor([6, 1, 4, 5], { shape: [2, 2] }).to("int64");
+      const places = readout.unsqueeze(2).expand([-1, -1, 24]);
+      const positions = F.arange(11, 18, 1, "int64").unsqueeze(0);
+      const mask = visible(null).expand([2, 1, 7, 7]);
+      expectClose(sliding.forward(embeddings, { readout, mask, positions }), whole.gather(1, places), {
+        rtol: 1e-4,
+        atol: 1e-5,
+      });
+    });
+  });
+});
+
+test("a head may be wider than its share; errors name the sizes", () => {
+  const { config } = model;
+  using wide = new LlamaModel({ ...config, headDim: 10 });
+  tidy(() => {
+    expect(wide.stateDict().get("layers.0.self_attn.o_proj.weight")!.shape).toEqual([24, 60]);
+    expect(wide.forward(F.randn([1, 3, 24])).shape).toEqual([1, 3, 24]);
+  });
+  expect(() => new LlamaModel({ ...config, headDim: 5 })).toThrow(/width of 5 is odd/);
+  expect(() => new LlamaModel({ ...config, numAttentionHeads: 5 })).toThrow(/24 must be a multiple of 5 heads/);
+  expect(() => new LlamaModel({ ...config, slidingWindows: [1] })).toThrow(/1 entries for 3 layers/);
 });

@@ -1,6 +1,6 @@
 import { F, keep, nn, type Tensor, tidy } from "@asvr/torch";
 import { ConfigError } from "../errors.js";
-import { type RotaryAngles, rotaryAngles, rotate } from "./rotary.js";
+import { type RopeScaling, type RotaryAngles, rotaryAngles, rotaryFrequencies, rotate } from "./rotary.js";
 
 /** Sizes of a Llama-family model (Vicuna, Mistral, Qwen2), named as in Hugging Face's config.json, in camelCase. */
 export interface LlamaConfig {
@@ -15,11 +15,21 @@ export interface LlamaConfig {
   tieWordEmbeddings: boolean;
   /** Qwen2: query, key and value projections have a bias. */
   attentionBias: boolean;
+  /** Width of a head; default hiddenSize / numAttentionHeads. */
+  headDim?: number;
+  /** Default: rotary frequencies as they are. */
+  ropeScaling?: RopeScaling;
+  /**
+   * Mistral's sliding windows, one a layer: how many positions a token sees, its own included; null: all before it.
+   * Default: all, in every layer.
+   */
+  slidingWindows?: readonly (number | null)[];
 }
 
 /** Keys and values of the tokens seen so far, a pair a layer: (batch, kvHeads, tokens, headDim). Owns them. */
 export class KeyValueCache {
   readonly #layers: { key: Tensor; value: Tensor }[] = [];
+  #positions: Tensor | undefined;
 
   /** Appends to a layer and returns all its keys and values, which stay the cache's. */
   extend(layer: number, key: Tensor, value: Tensor): { key: Tensor; value: Tensor } {
@@ -32,11 +42,21 @@ export class KeyValueCache {
     return joined;
   }
 
+  /** Appends positions (batch, tokens) and returns those of all keys, which stay the cache's. Sliding windows need them. */
+  extendPositions(positions: Tensor): Tensor {
+    const before = this.#positions;
+    this.#positions = keep(before ? F.cat([before, positions], 1) : positions.clone());
+    before?.dispose();
+    return this.#positions;
+  }
+
   [Symbol.dispose](): void {
     for (const { key, value } of this.#layers.splice(0)) {
       key.dispose();
       value.dispose();
     }
+    this.#positions?.dispose();
+    this.#positions = undefined;
   }
 }
 
@@ -73,6 +93,17 @@ function takeColumns(x: Tensor, columns: Tensor): Tensor {
     .view([batch, columns.size(1), ...rest]);
 }
 
+function headDimOf({ hiddenSize, numAttentionHeads: heads, numKeyValueHeads: kvHeads, headDim }: LlamaConfig): number {
+  if ((headDim === undefined && hiddenSize % heads !== 0) || heads % kvHeads !== 0) {
+    throw new ConfigError(
+      `attention: hiddenSize ${hiddenSize} must be a multiple of ${heads} heads, and these of ${kvHeads} key/value heads`,
+    );
+  }
+  const dim = headDim ?? hiddenSize / heads;
+  if (dim % 2 !== 0) throw new ConfigError(`attention: a head's width of ${dim} is odd, but it turns in pairs`);
+  return dim;
+}
+
 /** Causal self-attention with grouped key/value heads. */
 export class LlamaAttention extends nn.Module {
   readonly qkvProj: nn.FusedLinear;
@@ -82,19 +113,14 @@ export class LlamaAttention extends nn.Module {
   constructor(readonly config: LlamaConfig) {
     super();
     const { hiddenSize, numAttentionHeads: heads, numKeyValueHeads: kvHeads, attentionBias } = config;
-    if (hiddenSize % heads !== 0 || heads % kvHeads !== 0) {
-      throw new ConfigError(
-        `attention: hiddenSize ${hiddenSize} must be a multiple of ${heads} heads, and these of ${kvHeads} key/value heads`,
-      );
-    }
-    this.headDim = hiddenSize / heads;
-    const kvSize = kvHeads * this.headDim;
+    this.headDim = headDimOf(config);
+    const [querySize, kvSize] = [heads * this.headDim, kvHeads * this.headDim];
     this.qkvProj = new nn.FusedLinear(
       hiddenSize,
-      { q_proj: hiddenSize, k_proj: kvSize, v_proj: kvSize },
+      { q_proj: querySize, k_proj: kvSize, v_proj: kvSize },
       { bias: attentionBias },
     );
-    this.oProj = new nn.Linear(hiddenSize, hiddenSize, { bias: false });
+    this.oProj = new nn.Linear(querySize, hiddenSize, { bias: false });
   }
 
   protected override get stateNames() {
@@ -150,6 +176,20 @@ function maskOf({ readout, mask }: LlamaContext, tokens: number, keys: number, d
   return F.arange(0, keys, 1, "int64", device)
     .le(columns.add(keys - tokens).unsqueeze(-1))
     .unsqueeze(1);
+}
+
+/**
+ * A token sees another where `mask` lets it (default: what is not later) and less than `window` positions lie between.
+ * @param positions int64 (batch, tokens), of the queries: the last of the keys, whose are (batch, keys)
+ * @returns bool (batch, 1, tokens, keys)
+ */
+function slidingMask(positions: Tensor, keyPositions: Tensor, window: number, mask: Tensor | undefined): Tensor {
+  return tidy(() => {
+    const [tokens, keys] = [positions.size(1), keyPositions.size(1)];
+    const visible = mask ?? F.ones([tokens, keys], "bool", positions.device).tril(keys - tokens);
+    const near = positions.unsqueeze(2).sub(keyPositions.unsqueeze(1)).lt(window);
+    return near.unsqueeze(1).logicalAnd(visible);
+  });
 }
 
 /** The weights that the fused kernel doesn't show: softmax(q kᵀ / sqrt(headDim)), (batch, heads, queries, keys). */
@@ -211,9 +251,16 @@ export class LlamaModel extends nn.Module {
   readonly embedTokens: nn.Embedding;
   readonly layers: LlamaLayer[];
   readonly norm: nn.RMSNorm;
+  readonly #headDim: number;
 
+  /** @throws ConfigError for sizes that don't go together */
   constructor(readonly config: LlamaConfig) {
     super();
+    this.#headDim = headDimOf(config);
+    const { slidingWindows, numHiddenLayers } = config;
+    if (slidingWindows && slidingWindows.length !== numHiddenLayers) {
+      throw new ConfigError(`slidingWindows has ${slidingWindows.length} entries for ${numHiddenLayers} layers`);
+    }
     this.embedTokens = new nn.Embedding(config.vocabSize, config.hiddenSize, { standardDeviation: 0.02 });
     this.layers = Array.from({ length: config.numHiddenLayers }, () => new LlamaLayer(config));
     this.norm = new nn.RMSNorm(config.hiddenSize, config.rmsNormEps);
@@ -233,24 +280,35 @@ export class LlamaModel extends nn.Module {
     const { readout, ...shared } = context;
     const [batch, tokens] = embeddings.shape as [number, number, number];
     const positions = context.positions ?? F.arange(0, tokens, 1, "int64", embeddings.device).unsqueeze(0);
-    const angles = this.#angles(positions);
-    const queryAngles = readout ? this.#angles(positions.expand([batch, -1]).gather(1, readout)) : angles;
+    const { ropeTheta, ropeScaling } = this.config;
+    const frequencies = rotaryFrequencies(positions, this.#headDim, ropeTheta, ropeScaling);
+    const angles = rotaryAngles(positions, frequencies);
+    const rows = positions.expand([batch, -1]);
+    const queryAngles = readout ? rotaryAngles(rows.gather(1, readout), frequencies) : angles;
+    const masks = this.#masks(context, rows);
     const states = [embeddings];
     for (const [layer, module] of this.layers.entries()) {
       const input = states[states.length - 1]!;
       const isLast = layer === this.layers.length - 1;
+      const own = { layer, angles, queryAngles, mask: masks[layer], ...(isLast && { readout }) };
       // A scope a layer: what backward needs stays alive in libtorch, the rest is freed at once.
-      states.push(
-        tidy(() => module.forward(input, { ...shared, layer, angles, queryAngles, ...(isLast && { readout }) })),
-      );
+      states.push(tidy(() => module.forward(input, { ...shared, ...own })));
     }
     states.push(this.norm.forward(states.pop()!));
     return states;
   }
 
-  #angles(positions: Tensor): RotaryAngles {
-    const { hiddenSize, numAttentionHeads, ropeTheta } = this.config;
-    return rotaryAngles(positions, hiddenSize / numAttentionHeads, ropeTheta);
+  /** What the tokens see, by layer: the context's mask, narrowed to the layer's window. positions (batch, tokens) */
+  #masks({ mask, cache }: LlamaContext, positions: Tensor): (Tensor | undefined)[] {
+    const windows = this.config.slidingWindows ?? this.layers.map(() => null);
+    if (windows.every((window) => window === null)) return windows.map(() => mask);
+    const keyPositions = cache ? cache.extendPositions(positions) : positions;
+    const narrowed = new Map(
+      windows.flatMap((window) =>
+        window === null ? [] : [[window, slidingMask(positions, keyPositions, window, mask)]],
+      ),
+    );
+    return windows.map((window) => (window === null ? mask : narrowed.get(window)));
   }
 }
 
@@ -274,25 +332,4 @@ export class LlamaForCausalLM extends nn.Module {
   logits(hiddenStates: Tensor): Tensor {
     return F.linear(hiddenStates, this.lmHead?.weight ?? this.model.embedTokens.weight);
   }
-}
-
-/** Reads Hugging Face's config.json. @throws ConfigError for a model type that is not of this family */
-export function llamaConfig(config: Readonly<Record<string, unknown>>): LlamaConfig {
-  const type = config.model_type as string;
-  if (type !== "llama") {
-    throw new ConfigError(`model_type is ${JSON.stringify(type)}; this build reads "llama" configurations`);
-  }
-  const heads = config.num_attention_heads as number;
-  return {
-    vocabSize: config.vocab_size as number,
-    hiddenSize: config.hidden_size as number,
-    intermediateSize: config.intermediate_size as number,
-    numHiddenLayers: config.num_hidden_layers as number,
-    numAttentionHeads: heads,
-    numKeyValueHeads: (config.num_key_value_heads as number | undefined) ?? heads,
-    ropeTheta: (config.rope_theta as number | undefined) ?? 10_000,
-    rmsNormEps: config.rms_norm_eps as number,
-    tieWordEmbeddings: (config.tie_word_embeddings as boolean | undefined) ?? false,
-    attentionBias: (config.attention_bias as boolean | undefined) ?? false,
-  };
 }

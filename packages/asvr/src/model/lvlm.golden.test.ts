@@ -21,6 +21,8 @@ interface Config {
   layers: number;
   heads: number;
   kv_heads: number;
+  /** Mistral's sliding window. */
+  window?: number | null;
   rms_norm_eps: number;
   rope_theta: number;
   v_hidden: number;
@@ -63,8 +65,12 @@ const tokenizerWeights = "model.vision_tokenizer.vision_tower.rqvaesiglip.";
 const device = defaultDevice();
 setThreads(1); // test files run side by side
 
+goldenFamily<Config, Sidecar>("g_asvr_llama", expectOfficialStep);
+goldenFamily<Config, Sidecar>("g_asvr_mistral", expectOfficialStep);
+goldenFamily<Config, Sidecar>("g_asvr_qwen2", expectOfficialStep);
+
 /** The authors' training step, from pixels to the weights after some of the optimizer's steps. */
-goldenFamily<Config, Sidecar>("g_asvr_llama", (golden) => {
+function expectOfficialStep(golden: Golden<Config, Sidecar>): void {
   const { forward, gradients } = golden.tolerance;
   const norms = golden.sidecar.gradient_norms;
   using tower = buildTower(golden);
@@ -120,7 +126,7 @@ goldenFamily<Config, Sidecar>("g_asvr_llama", (golden) => {
     if (typeof steps !== "string") expectTrajectory(golden, step, name, steps);
   }
   if (golden.tensors.has("out/tokenizer_features")) expectCodes(golden);
-});
+}
 
 /** The loss of the release, made of ours. */
 class OfficialStep {
@@ -348,6 +354,7 @@ function buildModel(golden: Golden<Config, Sidecar>, alignment: Alignment): Visi
       rmsNormEps: config.rms_norm_eps,
       tieWordEmbeddings: !weights.has("language.lm_head.weight"),
       attentionBias: weights.has("language.model.layers.0.self_attn.q_proj.bias"),
+      slidingWindows: Array<number | null>(config.layers).fill(config.window ?? null),
     });
     const head = new VisualHead({
       hiddenSize: config.hidden,

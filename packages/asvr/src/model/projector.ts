@@ -1,4 +1,12 @@
 import { nn, type Tensor } from "@asvr/torch";
+import { type Gelu, gelu } from "../vision/gelu.js";
+
+export interface ProjectorOptions {
+  /** Default: the exact GELU. */
+  readonly activation?: Gelu;
+  /** Whether both maps have one; default: yes. */
+  readonly bias?: boolean;
+}
 
 /**
  * Linear, GELU, Linear: LLaVA's "mlp2x_gelu", from visual features to the language model's width (and, in the visual
@@ -9,10 +17,13 @@ export class Projector extends nn.Module {
   readonly first: nn.Linear;
   readonly second: nn.Linear;
 
-  constructor(inFeatures: number, outFeatures: number) {
+  readonly #activation: Gelu;
+
+  constructor(inFeatures: number, outFeatures: number, { activation = "gelu", bias = true }: ProjectorOptions = {}) {
     super();
-    this.first = new nn.Linear(inFeatures, outFeatures);
-    this.second = new nn.Linear(outFeatures, outFeatures);
+    this.#activation = activation;
+    this.first = new nn.Linear(inFeatures, outFeatures, { bias });
+    this.second = new nn.Linear(outFeatures, outFeatures, { bias });
   }
 
   protected override get stateNames() {
@@ -21,6 +32,6 @@ export class Projector extends nn.Module {
 
   /** (…, inFeatures) -> (…, outFeatures) */
   forward(features: Tensor): Tensor {
-    return this.second.forward(this.first.forward(features).gelu());
+    return this.second.forward(gelu(this.first.forward(features), this.#activation));
   }
 }

@@ -1,7 +1,11 @@
 import { nn, type Tensor } from "@asvr/torch";
 import { ConfigError } from "../errors.js";
+import { type Gelu, gelu } from "./gelu.js";
 
-/** The transformer that both SigLIP towers use (Zhai et al., 2023). Field names of the hub's config.json beside ours. */
+/**
+ * The transformer of both SigLIP towers (Zhai et al., 2023) and of CLIP's vision tower, which differ in the activation.
+ * Field names of the hub's config.json beside ours.
+ */
 export interface SiglipEncoderConfig {
   /** hidden_size */
   readonly dim: number;
@@ -13,8 +17,8 @@ export interface SiglipEncoderConfig {
   readonly heads: number;
   /** layer_norm_eps; default 1e-6 */
   readonly epsilon?: number;
-  /** hidden_act. Published checkpoints use the tanh form (the default); the exact one is twice as fast on a CPU. */
-  readonly activation?: "gelu-tanh" | "gelu";
+  /** hidden_act; default: the tanh form, which published SigLIP checkpoints use */
+  readonly activation?: Gelu;
 }
 
 /** Bidirectional self-attention, every projection with a bias. @throws ConfigError when `dim` isn't a multiple of `heads` */
@@ -29,7 +33,7 @@ export class SiglipAttention extends nn.Module {
   ) {
     super();
     if (dim % heads !== 0) {
-      throw new ConfigError(`SigLIP: the width of ${dim} can't be divided among ${heads} heads`);
+      throw new ConfigError(`encoder: the width of ${dim} can't be divided among ${heads} heads`);
     }
     this.qkv = new nn.FusedLinear(dim, { q_proj: dim, k_proj: dim, v_proj: dim });
     this.outProj = new nn.Linear(dim, dim);
@@ -54,17 +58,17 @@ export class SiglipAttention extends nn.Module {
 export class SiglipMlp extends nn.Module {
   readonly fc1: nn.Linear;
   readonly fc2: nn.Linear;
-  readonly #approximation: "tanh" | "none";
+  readonly #activation: Gelu;
 
   constructor({ dim, mlpDim, activation = "gelu-tanh" }: SiglipEncoderConfig) {
     super();
-    this.#approximation = activation === "gelu" ? "none" : "tanh";
+    this.#activation = activation;
     this.fc1 = new nn.Linear(dim, mlpDim);
     this.fc2 = new nn.Linear(mlpDim, dim);
   }
 
   forward(x: Tensor): Tensor {
-    return this.fc2.forward(this.fc1.forward(x).gelu(this.#approximation));
+    return this.fc2.forward(gelu(this.fc1.forward(x), this.#activation));
   }
 }
 
@@ -111,5 +115,21 @@ export class SiglipEncoder extends nn.Module {
     const states = [x];
     for (const layer of this.layers.slice(0, count)) states.push(layer.forward(states.at(-1)!));
     return states;
+  }
+
+  /**
+   * The number of layers before the hidden state of this index: 0 is the input, k the output of layer k, and a negative
+   * index counts from the end, so that -1 is the last layer's output.
+   * @throws ConfigError when there is none
+   */
+  layerOf(index: number): number {
+    const layers = this.layers.length;
+    const layer = index < 0 ? layers + 1 + index : index;
+    if (!Number.isInteger(layer) || layer < 0 || layer > layers) {
+      throw new ConfigError(
+        `encoder: there is no hidden state ${index}: a tower of ${layers} layers has 0 to ${layers}, or -${layers + 1} to -1`,
+      );
+    }
+    return layer;
   }
 }

@@ -92,14 +92,7 @@ export class SiglipVisionTower extends nn.Module {
 
   /** The number of layers before the hidden state of this index. @throws ConfigError when there is none */
   layerOf(index: number): number {
-    const { layers } = this.config;
-    const layer = index < 0 ? layers + 1 + index : index;
-    if (!Number.isInteger(layer) || layer < 0 || layer > layers) {
-      throw new ConfigError(
-        `SigLIP: there is no hidden state ${index}: a tower of ${layers} layers has 0 to ${layers}, or -${layers + 1} to -1`,
-      );
-    }
-    return layer;
+    return this.encoder.layerOf(index);
   }
 
   #finish(hiddenState: Tensor): SiglipVisionOutput {

@@ -1,0 +1,29 @@
+import type { z } from "zod";
+import { ConfigError } from "../errors.js";
+
+/** Where a configuration was read, for messages: a file, and the field of it that holds the configuration. */
+export interface ConfigPlace {
+  readonly file: string;
+  /** Such as `text_config`; none: the whole file. */
+  readonly field?: string;
+}
+
+/** `FILE: field.key`, to begin a message with. */
+export function fieldAt({ file, field }: ConfigPlace, key: string): string {
+  return `${file}: ${[field, key].filter(Boolean).join(".")}`;
+}
+
+/** @throws ConfigError that names the file and every field that doesn't fit the schema */
+export function parseConfig<Schema extends z.ZodType>(
+  schema: Schema,
+  config: unknown,
+  place: ConfigPlace,
+): z.infer<Schema> {
+  const parsed = schema.safeParse(config);
+  if (parsed.success) return parsed.data;
+  const faults = parsed.error.issues.map(({ path, message }) => {
+    const value = path.reduce((inner: unknown, key) => (inner as Record<PropertyKey, unknown>)?.[key], config);
+    return `${fieldAt(place, path.join("."))} is ${JSON.stringify(value) ?? "missing"}: ${message}`;
+  });
+  throw new ConfigError(faults.join("\n"));
+}

@@ -1,0 +1,76 @@
+import { readFileSync } from "node:fs";
+import { join } from "node:path";
+import { CheckpointError, type DType, nn, type Tensor, tidy } from "@asvr/torch";
+import { ConfigError } from "../errors.js";
+import { Llava, type LlavaConfig } from "../model/llava.js";
+import { LlavaNext } from "../model/llava-next.js";
+import type { ConfigPlace } from "./config-place.js";
+import { llavaConfig, llavaNextConfig } from "./llava-config.js";
+import { llavaWeights, outputMatrix } from "./llava-names.js";
+import { readWeights } from "./weights.js";
+
+export interface LoadOptions {
+  /** Default: ASVR_DEVICE, or the CPU. */
+  readonly device?: string;
+  /** What weights are converted to; default float32. */
+  readonly dtype?: DType;
+}
+
+/**
+ * Loads a folder of Hugging Face's LlavaForConditionalGeneration: `config.json` and safetensors, in one file or in shards
+ * with an index. Language models: Llama (Vicuna), Mistral, Qwen2; towers: CLIP, SigLIP. The caller frees it.
+ * @throws ConfigError that names file and field for what this build can't do
+ * @throws CheckpointError that lists every weight that is missing, misshapen or not used
+ */
+export function loadLlava(folder: string, options: LoadOptions = {}): Llava {
+  return load(folder, llavaConfig, (config) => new Llava(config), options);
+}
+
+/** `loadLlava` for LlavaNextForConditionalGeneration. */
+export function loadLlavaNext(folder: string, options: LoadOptions = {}): LlavaNext {
+  return load(folder, llavaNextConfig, (config) => new LlavaNext(config), options);
+}
+
+function load<Config extends LlavaConfig, Model extends nn.Module>(
+  folder: string,
+  read: (json: Record<string, unknown>, place: ConfigPlace) => Config,
+  build: (config: Config) => Model,
+  options: LoadOptions,
+): Model {
+  const file = join(folder, "config.json");
+  const config = read(readConfig(file), { file });
+  return tidy(() => {
+    const weights = llavaWeights(readWeights(folder));
+    if (config.language.tieWordEmbeddings) dropTiedOutput(weights, folder);
+    const model = nn.creating({ ...options, initialise: false }, () => build(config));
+    try {
+      return model.load(weights);
+    } catch (error) {
+      model.dispose();
+      throw error;
+    }
+  });
+}
+
+/** A file may hold the embedding again, as the output matrix that it is. Another matrix would be lost in silence. */
+function dropTiedOutput(weights: Map<string, Tensor>, folder: string): void {
+  const [output, embedding] = [weights.get(outputMatrix), weights.get("language_model.model.embed_tokens.weight")];
+  if (!output || !embedding) return;
+  if (output.shape.join() !== embedding.shape.join() || !output.equal(embedding)) {
+    throw new CheckpointError(
+      `${folder}: config.json ties the output matrix to the embeddings, but the files hold another one (${outputMatrix})`,
+    );
+  }
+  weights.delete(outputMatrix);
+}
+
+function readConfig(file: string): Record<string, unknown> {
+  let json: unknown;
+  try {
+    json = JSON.parse(readFileSync(file, "utf8"));
+  } catch (cause) {
+    throw new ConfigError(`${file}: can't be read: ${(cause as Error).message}`, { cause });
+  }
+  if (typeof json === "object" && json !== null && !Array.isArray(json)) return json as Record<string, unknown>;
+  throw new ConfigError(`${file}: is no JSON object`);
+}
