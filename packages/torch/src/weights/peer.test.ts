@@ -8,7 +8,8 @@ import { CheckpointError, memory, openWeights, readSafetensors, tidy } from "../
 
 const python = process.env.PEER_PYTHON ?? "python3";
 const env = { ...process.env, CUDA_VISIBLE_DEVICES: "", OMP_NUM_THREADS: "1" };
-const hasTorch = spawnSync(python, ["-c", "import torch"], { env }).status === 0;
+const hasTorch =
+  spawnSync(python, ["-c", "import importlib.util, sys; sys.exit(not importlib.util.find_spec('torch'))"]).status === 0;
 const folder = mkdtempSync(join(tmpdir(), "asvr-peer-"));
 afterAll(() => rmSync(folder, { recursive: true }));
 
@@ -52,7 +53,7 @@ torch.save({"state_dict": state, "epoch": 3, "rate": 1e-3, "done": True, "size":
 torch.save(state, f"{folder}/old.pt", _use_new_zipfile_serialization=False)
 torch.save(layer, f"{folder}/module.pt")
 torch.save(torch.ones(2, dtype=torch.complex64), f"{folder}/complex.pt")
-torch.save(collections.OrderedDict((f"layer.{i}.weight", torch.zeros(1)) for i in range(100_000)), f"{folder}/many.pt")
+torch.save(collections.OrderedDict((f"layer.{i}.weight", torch.zeros(1)) for i in range(50_000)), f"{folder}/many.pt")
 `;
 
 test.skipIf(!hasTorch)("files of torch.save, against PyTorch (needs PEER_PYTHON, a python with torch)", () => {
@@ -72,7 +73,7 @@ test.skipIf(!hasTorch)("files of torch.save, against PyTorch (needs PEER_PYTHON,
       }
     }
     using many = openWeights(join(folder, "many.pt"));
-    expect(many.entries.size).toBe(100_000);
+    expect(many.entries.size).toBe(50_000);
   });
   for (const [file, message] of [
     ["old.pt", /torch before 1.6/],

@@ -1,11 +1,11 @@
 import { allowedGlobals, isOtherDType, storageOf } from "./pickle-globals.js";
 import { type Caller, type Fail, PickledFunction, type PickleValue } from "./pickle-values.js";
 
-/** A state dict of a hundred thousand tensors takes half of it. */
+/** A state dict of fifty thousand tensors takes less than a third of it. */
 export const MAX_PICKLE_BYTES = 32 << 20;
 /** Containers, their elements, marks and remembered values: what bounds the memory that a pickle can take. */
-const MAX_MADE = 2_000_000;
-const MAX_STACK = 1_000_000;
+const MAX_MADE = 1_000_000;
+const MAX_STACK = 500_000;
 const MAX_LINE_BYTES = 256;
 
 const emptyTuple: readonly PickleValue[] = Object.freeze([]);

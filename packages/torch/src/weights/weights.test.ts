@@ -3,6 +3,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, afterEach, beforeEach, expect, test } from "vitest";
 import { CheckpointError, DisposedError, memory, nn, openWeights, tensor, tidy, writeSafetensors } from "../index.js";
+import { storedFile } from "./stored.js";
 import { op, pickledTensor, storage, torchFile } from "./torch-file.fixture.js";
 
 const root = mkdtempSync(join(tmpdir(), "asvr-weights-"));
@@ -126,6 +127,15 @@ test("safetensors come before torch.save, the usual name before others, an index
   expect(chosen()).toBe("model.safetensors.index.json");
   safetensors("model.safetensors", { c: [1] });
   expect(chosen()).toBe("model.safetensors");
+});
+
+test("a file that becomes another while it is opened is refused", () => {
+  safetensors("a.safetensors", { a: [1] });
+  const read = () => {
+    safetensors("a.safetensors", { a: [2] });
+    return { tensors: new Map() };
+  };
+  expect(() => storedFile(inFolder("a.safetensors"), read)).toThrow(/replaced or written to while it was being opened/);
 });
 
 test("nothing to open", () => {
