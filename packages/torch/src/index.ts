@@ -12,3 +12,4 @@ export * from "./runtime.js";
 export * from "./safetensors/index.js";
 export { isRecording, keep, noGrad, tidy } from "./scope.js";
 export { type Device, grad, type NestedNumbers, Tensor, type TensorOptions, tensor, withGradients } from "./tensor.js";
+export * from "./weights/index.js";

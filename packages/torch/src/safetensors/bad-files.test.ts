@@ -3,7 +3,7 @@ import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, expect, test } from "vitest";
-import { CheckpointError, memory, readSafetensors, tidy } from "../index.js";
+import { CheckpointError, memory, openWeights, readSafetensors, tidy } from "../index.js";
 
 const folder = mkdtempSync(join(tmpdir(), "asvr-bad-"));
 afterAll(() => rmSync(folder, { recursive: true }));
@@ -93,6 +93,20 @@ const corpus: [what: string, content: Buffer, message: RegExp][] = [
   ],
   ["data that was cut off", file(one("U8", [4], [0, 4]), bytes(3)), /ends at byte 4 of the data, which has only 3/],
   ["data that was appended", file(one("U8", [4], [0, 4]), bytes(9)), /5 bytes after the last tensor/],
+  [
+    "a size past every number",
+    file('{"a":{"dtype":"U8","shape":[1e999],"data_offsets":[0,1]}}', bytes(1)),
+    /is not a list/,
+  ],
+  ["an offset past 2^53", file(one("U8", [1], [2 ** 53, 2 ** 53 + 2]), bytes(1)), /is not a range/],
+  [
+    "an offset far past the end",
+    file(one("U8", [1], [2 ** 52, 2 ** 52 + 1]), bytes(1)),
+    /begins at byte 4503599627370496/,
+  ],
+  ["a shape that is endless", file(`{"a":${"[".repeat(1e6)}${"]".repeat(1e6)}}`), /its description is not an object/],
+  ["lists that never end", file(`{"a":${"[".repeat(1e6)}`), /is not JSON/],
+  ["a header that ends early", file('{"a":{}}\0\0'), /is not JSON/],
   ["data of no tensor", file("{}", Buffer.from("\x80\x04pickle", "latin1")), /8 bytes after the last tensor/],
 ];
 
@@ -103,6 +117,7 @@ test.each(corpus)("%s", (what, content, message) => {
   expect(() => readSafetensors(path)).toThrow(CheckpointError);
   expect(() => readSafetensors(path)).toThrow(message);
   expect(() => readSafetensors(path)).toThrow(path);
+  expect(() => openWeights(path)).toThrow(message);
   expect(memory().tensors).toBe(before);
 });
 

@@ -1,7 +1,8 @@
-import { closeSync, fstatSync, openSync, readSync } from "node:fs";
+import { closeSync, fstatSync, openSync } from "node:fs";
 import { dtypeBytes } from "../dtype.js";
 import { CheckpointError } from "../errors.js";
 import * as F from "../operators.generated.js";
+import { readBytes } from "../read-bytes.js";
 import { noGrad, tidy } from "../scope.js";
 import type { Tensor } from "../tensor.js";
 import { headerLength, parseHeader, type SafetensorsEntry } from "./header.js";
@@ -58,15 +59,6 @@ export function readSafetensorsHeader(path: string): SafetensorsHeader {
   } finally {
     if (descriptor !== undefined) closeSync(descriptor);
   }
-}
-
-function readBytes(descriptor: number, position: number, count: number): Buffer {
-  const bytes = Buffer.alloc(count);
-  let read = 0;
-  for (let more = -1; read < count && more !== 0; read += more) {
-    more = readSync(descriptor, bytes, read, count - read, position + read);
-  }
-  return bytes.subarray(0, read);
 }
 
 function tensorAt(file: Tensor, dataStart: number, { dtype, shape, begin, end }: SafetensorsEntry): Tensor {
