@@ -1,13 +1,12 @@
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
-import { CheckpointError, type DType, nn, type Tensor, tidy } from "@asvr/torch";
+import { CheckpointError, type DType, nn, openWeights, type Tensor, tidy } from "@asvr/torch";
 import { ConfigError } from "../errors.js";
 import { Llava, type LlavaConfig } from "../model/llava.js";
 import { LlavaNext } from "../model/llava-next.js";
 import type { ConfigPlace } from "./config-place.js";
 import { llavaConfig, llavaNextConfig } from "./llava-config.js";
 import { llavaWeights, outputMatrix } from "./llava-names.js";
-import { readWeights } from "./weights.js";
 
 export interface LoadOptions {
   /** Default: ASVR_DEVICE, or the CPU. */
@@ -17,8 +16,8 @@ export interface LoadOptions {
 }
 
 /**
- * Loads a folder of Hugging Face's LlavaForConditionalGeneration: `config.json` and safetensors, in one file or in shards
- * with an index. Language models: Llama (Vicuna), Mistral, Qwen2; towers: CLIP, SigLIP. The caller frees it.
+ * Loads a folder of Hugging Face's LlavaForConditionalGeneration: `config.json` and weights as safetensors or as files of
+ * `torch.save`, in one file or in shards with an index. Language models: Llama (Vicuna), Mistral, Qwen2; towers: CLIP, SigLIP. The caller frees it.
  * @throws ConfigError that names file and field for what this build can't do
  * @throws CheckpointError that lists every weight that is missing, misshapen or not used
  */
@@ -40,7 +39,8 @@ function load<Config extends LlavaConfig, Model extends nn.Module>(
   const file = join(folder, "config.json");
   const config = read(readConfig(file), { file });
   return tidy(() => {
-    const weights = llavaWeights(readWeights(folder));
+    using opened = openWeights(folder);
+    const weights = llavaWeights(opened.tensors());
     if (config.language.tieWordEmbeddings) dropTiedOutput(weights, folder);
     const model = nn.creating({ ...options, initialise: false }, () => build(config));
     try {
