@@ -69,7 +69,7 @@ export async function attention(run: string, { image, question, json }: Attentio
 /** @throws ConfigError for a file that is no picture: the call was wrong */
 async function readPicture(file: string, preprocessing: Preprocessing): Promise<Float32Array> {
   try {
-    return await preprocess(await decodeImage(file), preprocessing);
+    return preprocess(await decodeImage(file), preprocessing);
   } catch (error) {
     if (error instanceof DataError) throw new ConfigError(`--image ${error.message}`, { cause: error });
     throw error;

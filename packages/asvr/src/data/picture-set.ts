@@ -27,7 +27,7 @@ export async function loadPictures(
     while (next < paths.length) {
       const index = next++;
       const image = await decodeImage(join(folder, paths[index]!));
-      pixels.set(await preprocess(image, preprocessing), index * width);
+      pixels.set(preprocess(image, preprocessing), index * width);
       if (++done % 500 === 0) onProgress(done);
     }
   };

@@ -1,6 +1,6 @@
-import sharp from "sharp";
 import { ConfigError } from "../errors.js";
 import type { RgbImage } from "./images.js";
+import { resize } from "./resize.js";
 
 /** How a picture becomes a vision encoder's input. */
 export interface Preprocessing {
@@ -28,14 +28,14 @@ export const siglipPreprocessing: Preprocessing = {
  * @returns (3, size, size): (value / 255 - mean) / std
  * @throws ConfigError when the size is not a positive whole number
  */
-export async function preprocess(image: RgbImage, settings: Preprocessing): Promise<Float32Array> {
+export function preprocess(image: RgbImage, settings: Preprocessing): Float32Array {
   const { size, mode, mean, std } = settings;
   if (!Number.isInteger(size) || size < 1) {
     throw new ConfigError(`preprocess: size is ${size}; give the encoder's image size in whole pixels.`);
   }
   const background = settings.background ?? mean.map((part) => Math.floor(part * 255));
   const whole = mode === "pad" ? padToSquare(image, background) : image;
-  const { data } = await resize(whole, size, size);
+  const { data } = resize(whole, size, size);
   const plane = size * size;
   const pixelValues = new Float32Array(3 * plane);
   for (let channel = 0; channel < 3; channel++) {
@@ -44,17 +44,6 @@ export async function preprocess(image: RgbImage, settings: Preprocessing): Prom
     }
   }
   return pixelValues;
-}
-
-/** A picture of the given size, by cubic interpolation; the same picture when the size is already right. */
-export async function resize(image: RgbImage, width: number, height: number): Promise<RgbImage> {
-  if (image.width === width && image.height === height) return image;
-  const raw = { width: image.width, height: image.height, channels: 3 } as const;
-  const buffer = await sharp(image.data, { raw })
-    .resize(width, height, { fit: "fill", kernel: "cubic" })
-    .raw()
-    .toBuffer();
-  return { width, height, data: new Uint8Array(buffer.buffer, buffer.byteOffset, buffer.byteLength) };
 }
 
 /** The picture in the middle of a square of its longer side; a spare pixel goes below or to the right. */

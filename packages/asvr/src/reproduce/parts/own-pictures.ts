@@ -58,7 +58,7 @@ export class PictureEncoder {
     const hash = createHash("sha256").update(bytes).digest("hex");
     this.#hashOf.set(path, hash);
     if (this.#rows.has(hash)) return;
-    const pixels = await preprocess(await decodeBytes(bytes, path), ownPreprocessing(this.recipe));
+    const pixels = preprocess(await decodeBytes(bytes, path), ownPreprocessing(this.recipe));
     if (this.#rows.has(hash)) return; // the same picture under another name was faster
     this.#rows.set(hash, this.#rows.size);
     this.#pending.push(pixels);
