@@ -13,9 +13,11 @@ export { type DecodeOptions, decodeImage, type RgbImage } from "./data/images.js
 export { Sampler, type SamplerOptions } from "./data/loader.js";
 export { type PackedBatch, type PackingOptions, packSamples } from "./data/packing.js";
 export { loadPictures } from "./data/picture-set.js";
-export { type Preprocessing, preprocess, siglipPreprocessing } from "./data/preprocess.js";
+export { type Preprocessing, padToSquare, preprocess, siglipPreprocessing } from "./data/preprocess.js";
 export { type LlavaRecord, loadRecords, type RecordOptions, type Records } from "./data/records.js";
+export { type Resampling, resize } from "./data/resize.js";
 export { buildSamples, type ImageRef, type ImageTokenCount, type Sample, type SampleOptions } from "./data/samples.js";
+export { tilesOf } from "./data/tiles.js";
 export * from "./data/tiling.js";
 export { VisualCache } from "./data/visual-cache.js";
 export * from "./errors.js";

@@ -2,8 +2,11 @@ import { join } from "node:path";
 import { defaultDevice, F, setThreads, type Tensor, tensor } from "@asvr/torch";
 import { expectClose, type Golden, goldenFamily, type Tolerance } from "@asvr/torch/testing";
 import { expect } from "vitest";
+import type { RgbImage } from "../data/images.js";
 import { packSamples } from "../data/packing.js";
+import { preprocess, siglipPreprocessing } from "../data/preprocess.js";
 import { IMAGE_TOKEN_INDEX } from "../data/samples.js";
+import { tilesOf } from "../data/tiles.js";
 import { tilingOf } from "../data/tiling.js";
 import { generate } from "../language/generation.js";
 import { KeyValueCache, type LlamaContext } from "../language/llama.js";
@@ -50,6 +53,11 @@ goldenFamily<unknown, NextSidecar>("m_llava_next", (golden) => {
   const pairs = golden.tensor("in/image_sizes").toNumbers();
   const sizes = golden.sidecar.image_tokens.map((_, i) => ({ height: pairs[2 * i]!, width: pairs[2 * i + 1]! }));
   expect(sizes.map((size) => llava.tiling(size).tokens)).toEqual(golden.sidecar.image_tokens);
+  for (const [i, size] of sizes.entries()) {
+    const data = golden.tensor(`in/image_${i}`).data() as Uint8Array;
+    const seen = seenTiles({ ...size, data }, llava);
+    expectClose(seen, pixelValues.select(0, i).narrow(0, 0, seen.size(0)), { rtol: 0, atol: 1e-6 }, `tiles of ${i}`);
+  }
   const features = llava.imageFeatures(pixelValues, sizes);
   expectClose(features, golden.tensor("out/image_features"), forward, "image features");
 
@@ -73,6 +81,16 @@ goldenFamily<unknown, NextSidecar>("m_llava_next", (golden) => {
   expect(found).toEqual(wanted);
   for (const { pinpoints, rows } of golden.sidecar.tiling.sets) expectTilings(pinpoints, rows);
 });
+
+/** A picture as the model sees it, (1 + tiles, 3, size, size). */
+function seenTiles(image: RgbImage, llava: LlavaNext): Tensor {
+  const size = llava.config.vision.config.imageSize;
+  const tiles = tilesOf(image, llava.tiling(image), size);
+  const values = tiles.map((tile) =>
+    tensor(preprocess(tile, { ...siglipPreprocessing, size }), { shape: [3, size, size] }),
+  );
+  return F.stack(values).to({ device: defaultDevice() });
+}
 
 /** Of SigLIP so400m; the columns of a row are the sidecar's. */
 function expectTilings(pinpoints: Pairs, rows: readonly number[][]): void {

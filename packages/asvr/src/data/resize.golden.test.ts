@@ -1,14 +1,18 @@
 import { existsSync, readdirSync } from "node:fs";
 import { join } from "node:path";
-import { type Tensor, tensor } from "@asvr/torch";
+import { F, type Tensor, tensor } from "@asvr/torch";
 import { expectClose, type Golden, goldenFamily, goldenRoots } from "@asvr/torch/testing";
 import { expect } from "vitest";
 import { decodeImage, type RgbImage } from "./images.js";
 import { padToSquare, preprocess, siglipPreprocessing } from "./preprocess.js";
 import { type Resampling, resize } from "./resize.js";
+import { tilesOf } from "./tiles.js";
+import { tilingOf } from "./tiling.js";
 
 interface ImagesSidecar {
   readonly images: Readonly<Record<string, { readonly size: readonly [number, number] }>>;
+  /** Width and height of each. */
+  readonly grid_pinpoints: { readonly "3x3": readonly (readonly [number, number])[] };
 }
 
 /** libjpeg's builds differ by as much in a channel, so what is made of their pixels does, too. */
@@ -54,6 +58,9 @@ function expectAsReference(golden: Golden<unknown, ImagesSidecar>, name: string)
   check("pad_bicubic_384_pooled", () => pooled(resize(padded, 384, 384)), 0.3);
   const pixelValues = () => tensor(preprocess(stored, { ...siglipPreprocessing, size: 56 }), { shape: [3, 56, 56] });
   check("siglip_56", pixelValues, apart === 0 ? 1e-6 : (apart + 0.01) / 127.5);
+  const pinpoints = golden.sidecar.grid_pinpoints["3x3"].map(([width, height]) => ({ width, height }));
+  const tiling = tilingOf(stored, { pinpoints, tileSize: 384, patchSize: 14 });
+  check("anyres_3x3_pooled", () => F.stack(tilesOf(stored, tiling, 384).map(pooled)), 0.3);
 }
 
 /** (height, width, 3) */
