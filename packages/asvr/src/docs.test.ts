@@ -1,3 +1,4 @@
+import { spawnSync } from "node:child_process";
 import { existsSync, readdirSync, readFileSync } from "node:fs";
 import { dirname, join } from "node:path";
 import { fileURLToPath } from "node:url";
@@ -17,6 +18,7 @@ const documents = [
   "packages/torch/README.md",
   "bench/README.md",
   ...readdirSync(join(root, "docs")).map((name) => `docs/${name}`),
+  "docs/results/README.md",
 ].filter((name) => name.endsWith(".md"));
 
 /** Where a path in the text may begin; the first ones in the whole repository, the others within a package. */
@@ -54,8 +56,13 @@ test("the table of paper and code names symbols that are in their files", () => 
   expect(checked.filter(({ found }) => !found)).toEqual([]);
 });
 
-test("the README has a line for every package whose content is in the pictures, with its licence", () => {
-  const lines = proseOf("README.md").split("\n");
+test("the README's measured tables are those of docs/results and of the benchmarks", () => {
+  const { status, stderr } = spawnSync(process.execPath, [join(root, "scripts/readme-tables.mjs"), "--check"]);
+  expect(status, String(stderr)).toBe(0);
+});
+
+test("a line for every package whose content is in the pictures, with its licence", () => {
+  const lines = proseOf("docs/pictures.md").split("\n");
   const missing = MICRO_LICENCES.filter(
     (entry) => !lines.some((line) => line.includes(`\`${entry.package}\``) && line.includes(` ${entry.licence} `)),
   );

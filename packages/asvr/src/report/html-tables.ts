@@ -22,7 +22,7 @@ export function resultTable(report: Report): Markup {
 <td><b>${points(row.mean)}</b> <small>${interval(row.interval)}</small>${bar(means, row.interval, row.mean, color)}</td>
 <td>${
       difference
-        ? html`<b>${signedPoints(difference.mean)}</b>${against(report, difference)} <small>${interval(difference.interval)}</small>${bar(differences, difference.interval, difference.mean, color)}`
+        ? html`<b>${signedPoints(difference.mean)}</b> <small>${interval(difference.interval)}</small><small class="below">${against(report, difference)}</small>${bar(differences, difference.interval, difference.mean, color)}`
         : html`<span class="muted">${row.id === baselineId ? "baseline" : none}</span>`
     }</td>
 <td>${difference ? bareProbability(difference.p) : none}</td>
