@@ -96,6 +96,11 @@ export const recipeSchema = z.strictObject({
   source: z.string(),
   scale: z.enum(["micro", "paper"]),
   visualInput: z.enum(["continuous", "discrete"]),
+  /**
+   * Whether each feature is brought to mean 0 and variance 1 before the projector, as the micro scale does. LLaVA does
+   * not, and its published formats have no place for it. Runs from before there was a choice did.
+   */
+  normaliseFeatures: z.boolean().default(true),
   encoder,
   tokenizers: z.strictObject({ semantic: semanticTokenizer, appearance: tokenizer }),
   language,

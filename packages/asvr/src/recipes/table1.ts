@@ -10,6 +10,7 @@ const paperBaseline = defineRecipe({
   source: "Sec. 4.1, Table 1; learning rates and batches from the authors' released scripts",
   scale: "paper",
   visualInput: "continuous",
+  normaliseFeatures: false,
   encoder: {
     imageSize: 384,
     patchSize: 14,
@@ -59,6 +60,7 @@ const paperBaseline = defineRecipe({
 const microBaseline = derive(paperBaseline, {
   scale: "micro",
   source: "the micro experiment: sizes and steps chosen for minutes on two cores",
+  normaliseFeatures: true,
   encoder: {
     imageSize: 56,
     hiddenSize: 128,

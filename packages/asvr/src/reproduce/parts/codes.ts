@@ -49,7 +49,7 @@ export async function makeCodes(context: PartContext): Promise<string> {
 
 /** What is kept of pictures, a row each. */
 export interface EncodedPictures {
-  /** (pictures, positions, dim): what the language model reads */
+  /** (pictures, positions, dim): the encoder's hidden state that the language model reads */
   features: Tensor;
   /** int16 (pictures, positions, D) */
   semantic: Tensor;
@@ -94,7 +94,7 @@ export function encodeOnce(
   const { selectLayer } = recipe.encoder;
   const states = encoder.hiddenStates(batch, selectLayer);
   return {
-    features: F.layerNorm(states.at(-1)!, [recipe.encoder.hiddenSize]),
+    features: states.at(-1)!,
     semantic: semantic.encodeFeatures(states[encoder.layerOf(recipe.tokenizers.semantic.layer)]!).to("int16"),
     appearance: appearance.encodeFeatures(states[encoder.layerOf(recipe.tokenizers.appearance.layer)]!).to("int16"),
   };
@@ -104,8 +104,17 @@ export function encodeOnce(
 export function visualInputOf(parts: FrozenParts, recipe: Recipe, pixelValues: Tensor): Tensor {
   return tidy(() => {
     const { features, semantic } = encodeOnce(parts, recipe, pixelValues);
-    return recipe.visualInput === "continuous" ? features : embeddings(parts, semantic);
+    return inputOf(parts, recipe, features, semantic);
   });
+}
+
+function inputOf(parts: FrozenParts, recipe: Recipe, features: Tensor, semantic: Tensor): Tensor {
+  return recipe.visualInput === "discrete" ? embeddings(parts, semantic) : continuousInput(recipe, features);
+}
+
+/** Hidden states of the encoder as the projector is given them. (…, hiddenSize) -> same */
+export function continuousInput({ normaliseFeatures, encoder }: Recipe, features: Tensor): Tensor {
+  return normaliseFeatures ? F.layerNorm(features, [encoder.hiddenSize]) : features;
 }
 
 function embeddings({ semantic }: FrozenParts, codes: Tensor): Tensor {
@@ -119,6 +128,7 @@ export async function originOf(folder: string, preprocessing: Preprocessing): Pr
     semantic: await hashOf(layout.tokenizer(folder, "semantic")),
     appearance: await hashOf(layout.tokenizer(folder, "appearance")),
     preprocessing: JSON.stringify(preprocessing),
+    features: "hidden state", // files from before had it normalised
   });
 }
 
@@ -170,7 +180,7 @@ export function visualCache(
     if (kind === "semantic" || kind === "dual") targets.set("semantic", semantic);
     if (kind === "appearance" || kind === "dual") targets.set("appearance", appearance);
     if (kind === "control") targets.set("semantic", codesOfAnother(semantic, recipe.seed));
-    return { features: recipe.visualInput === "discrete" ? embeddings(parts, semantic) : read, codes: targets };
+    return { features: inputOf(parts, recipe, read, semantic), codes: targets };
   });
   for (const name of kinds) encoded[name].dispose();
   return new VisualCache(keys, features, codes);

@@ -20,7 +20,7 @@ import { train } from "../../training/trainer.js";
 import type { SiglipVisionTower } from "../../vision/siglip.js";
 import { layout, microPreprocessing } from "../layout.js";
 import { studyRecipe } from "../settings.js";
-import { encodeOnce, joined } from "./codes.js";
+import { continuousInput, encodeOnce, joined } from "./codes.js";
 import { loadWeights } from "./load.js";
 import { type PartContext, trainOptions, writeJson } from "./part.js";
 import { type Looked, probeScenes } from "./probes.js";
@@ -98,7 +98,7 @@ function look(branches: Branches, encoder: SiglipVisionTower, recipe: Recipe, pi
     const wide = codes[kind].to("int64");
     return { codes: wide, vectors: branch.embed(wide).select(-2, branch.depth - 1) };
   };
-  return { features, semantic: vectors("semantic"), appearance: vectors("appearance") };
+  return { features: continuousInput(recipe, features), semantic: vectors("semantic"), appearance: vectors("appearance") };
 }
 
 /** How much of its codebooks a tokenizer uses, and what share of its input's variance is left after each depth. */
