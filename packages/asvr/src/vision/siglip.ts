@@ -184,8 +184,9 @@ export class AttentionPoolingHead extends nn.Module {
     this.mlp = new SiglipMlp(config);
   }
 
-  forward(hiddenState: Tensor): Tensor {
-    const attended = this.attention.forward(this.probe.expand([hiddenState.size(0), 1, -1]), hiddenState);
+  /** `mask` bool, true where a position may be seen, broadcast to (batch, heads, 1, positions) */
+  forward(hiddenState: Tensor, mask?: Tensor): Tensor {
+    const attended = this.attention.forward(this.probe.expand([hiddenState.size(0), 1, -1]), hiddenState, mask);
     return attended.add(this.mlp.forward(this.layernorm.forward(attended))).select(1, 0);
   }
 }
@@ -207,8 +208,8 @@ class ProbeAttention extends nn.Module {
     this.outProj = new nn.Linear(dim, dim);
   }
 
-  /** probe (batch, 1, dim), states (batch, tokens, dim) -> (batch, 1, dim) */
-  forward(probe: Tensor, states: Tensor): Tensor {
+  /** probe (batch, 1, dim), states (batch, tokens, dim), mask as `attend` has it -> (batch, 1, dim) */
+  forward(probe: Tensor, states: Tensor, mask?: Tensor): Tensor {
     const { dim, heads } = this;
     const [queryWeight, stateWeight] = this.inProjWeight.splitWithSizes([dim, 2 * dim]) as [Tensor, Tensor];
     const [queryBias, stateBias] = this.inProjBias.splitWithSizes([dim, 2 * dim]) as [Tensor, Tensor];
@@ -216,7 +217,7 @@ class ProbeAttention extends nn.Module {
     const [key, value] = F.linear(states, stateWeight, stateBias)
       .chunk(2, -1)
       .map((part) => nn.splitHeads(part, heads)) as [Tensor, Tensor];
-    return this.outProj.forward(nn.mergeHeads(nn.attend(query, key, value)));
+    return this.outProj.forward(nn.mergeHeads(nn.attend(query, key, value, { mask })));
   }
 }
 
