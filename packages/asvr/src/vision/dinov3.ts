@@ -1,8 +1,9 @@
-import { F, nn, ShapeError, type Tensor, tidy } from "@asvr/torch";
+import { F, nn, type Tensor, tidy } from "@asvr/torch";
 import { ConfigError } from "../errors.js";
 import { type Gelu, gelu } from "./gelu.js";
 import { LayerScale } from "./layer-scale.js";
 import { type PatchRotary, patchRotary, rotatePatches } from "./patch-rotary.js";
+import { requireWholePatches } from "./patches.js";
 import { layerOf } from "./siglip-encoder.js";
 
 /** Field names of the hub's config.json beside ours. */
@@ -149,17 +150,6 @@ export class Dinov3Embeddings extends nn.Module {
       return F.cat([classToken, this.registerTokens.expand([batch, registers, dim]), patches], 1);
     });
   }
-}
-
-/** @throws ShapeError unless pixelValues is (batch, 3, height, width) with both sides multiples of the patch size */
-export function requireWholePatches(tower: string, pixelValues: Tensor, patchSize: number): void {
-  const { shape } = pixelValues;
-  const isWhole = (side = 0) => side > 0 && side % patchSize === 0;
-  if (shape.length === 4 && shape[1] === 3 && isWhole(shape[2]) && isWhole(shape[3])) return;
-  throw new ShapeError(
-    `${tower}: pixelValues is (${shape.join(", ")}), this tower takes (batch, 3, height, width) with both sides ` +
-      `multiples of the patch size, ${patchSize}`,
-  );
 }
 
 /** A pre-norm layer: x += scale · attention(norm(x)); x += scale · mlp(norm(x)). (batch, tokens, dim) -> same */
