@@ -19,6 +19,7 @@ export { type LoadOptions, loadLlava, loadLlavaNext } from "./checkpoints/llava.
 export { llavaConfig, llavaNextConfig } from "./checkpoints/llava-config.js";
 export { loadOriginalLlava, type OriginalLlava, type OriginalOptions } from "./checkpoints/original-llava.js";
 export { preprocessing, readPreprocessing } from "./checkpoints/preprocessor-config.js";
+export type { Fault, FaultKind } from "./data/faults.js";
 export { type DecodeOptions, decodeImage, type RgbImage } from "./data/images.js";
 export { Sampler, type SamplerOptions } from "./data/loader.js";
 export { type PackedBatch, type PackingOptions, packSamples } from "./data/packing.js";

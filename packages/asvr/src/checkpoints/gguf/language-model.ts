@@ -1,6 +1,5 @@
-import { CheckpointError, nn, noGrad, tidy } from "@asvr/torch";
+import { CheckpointError, type DType, nn, noGrad, tidy } from "@asvr/torch";
 import { LlamaForCausalLM } from "../../language/llama.js";
-import type { LoadOptions } from "../llava.js";
 import { type GgufFile, openGguf } from "./file.js";
 import { ggufLlamaConfig, ROPE_FACTORS } from "./llama-metadata.js";
 import { ggufName, ggufShapes, hasInterleavedRows } from "./names.js";
@@ -12,7 +11,10 @@ import { halvesFromPairs } from "./rows.js";
  * @throws ConfigError that names file and key for what this build can't do
  * @throws CheckpointError for a malformed file, and one that lists every tensor that is missing, misshapen or not used
  */
-export function loadGgufLanguageModel(path: string, options: LoadOptions = {}): LlamaForCausalLM {
+export function loadGgufLanguageModel(
+  path: string,
+  options: { device?: string; dtype?: DType } = {},
+): LlamaForCausalLM {
   using file = openGguf(path);
   const config = ggufLlamaConfig(file);
   requireSameTensors(file, ggufShapes(config)); // before a size that the metadata claims is allocated
