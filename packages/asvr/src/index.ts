@@ -14,6 +14,8 @@ export {
 export { type OpenOptions, openChatModel } from "./chat/open.js";
 export type { ConfigPlace } from "./checkpoints/config-place.js";
 export { loadGgufLanguageModel } from "./checkpoints/gguf/language-model.js";
+export { type HubOptions, type HubProgress, resolveCheckpoint } from "./checkpoints/hub/resolve.js";
+export { loadLanguageModel } from "./checkpoints/language-model.js";
 export { llamaConfig } from "./checkpoints/llama-config.js";
 export { type LoadOptions, loadLlava, loadLlavaNext } from "./checkpoints/llava.js";
 export { llavaConfig, llavaNextConfig } from "./checkpoints/llava-config.js";
