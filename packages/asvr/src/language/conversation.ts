@@ -61,7 +61,17 @@ export const v1: ConversationTemplate = {
 /** `v1` for small models: no system prompt, the picture first. */
 export const micro: ConversationTemplate = { ...v1, name: "micro", system: "", image: "first" };
 
-export const templates = { plain, v1, micro } as const satisfies { [name: string]: ConversationTemplate };
+/** SmolLM2's instruct models: ChatML, with the system message that their own template puts in front. */
+export const smollm2: ConversationTemplate = {
+  name: "smollm2",
+  system: "<|im_start|>system\nYou are a helpful AI assistant named SmolLM, trained by Hugging Face<|im_end|>",
+  image: "inline",
+  maxTurns: Number.POSITIVE_INFINITY,
+  question: (text) => `\n<|im_start|>user\n${text}<|im_end|>\n<|im_start|>assistant\n`,
+  answer: (text) => `${text}<|im_end|>`,
+};
+
+export const templates = { plain, v1, micro, smollm2 } as const satisfies { [name: string]: ConversationTemplate };
 
 /**
  * The spans of a conversation, after its context if there is one. Messages that end with a question give the prompt for its answer. As in LLaVA, a first

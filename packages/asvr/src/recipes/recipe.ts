@@ -21,7 +21,7 @@ const stage = optimization.extend({
   trainable: z.array(z.enum(["projector", "visualHead", "language"])).min(1),
   /** Which records: captions, or questions and answers. */
   data: z.enum(["captions", "tuning"]),
-  template: z.enum(["plain", "v1", "micro"]),
+  template: z.enum(["plain", "v1", "micro", "smollm2"]),
   /** Whether L_vision counts in this stage (Table 8: tuning only). */
   supervised: z.boolean().default(true),
 });
@@ -94,7 +94,7 @@ export const recipeSchema = z.strictObject({
   title: z.string(),
   /** Where its settings come from. */
   source: z.string(),
-  scale: z.enum(["micro", "paper"]),
+  scale: z.enum(["micro", "small", "paper"]),
   visualInput: z.enum(["continuous", "discrete"]),
   /**
    * Whether each feature is brought to mean 0 and variance 1 before the projector, as the micro scale does. LLaVA does

@@ -1,7 +1,7 @@
 import { ConfigError } from "../errors.js";
 import { defineRecipe, derive, type Recipe } from "./recipe.js";
 
-export type Scale = "micro" | "paper";
+export type Scale = "micro" | "small" | "paper";
 
 /** LLaVA-1.5 with SigLIP and Vicuna-7B: the baseline of Table 1 (settings of the authors' released scripts). */
 const paperBaseline = defineRecipe({
@@ -87,6 +87,35 @@ const microBaseline = derive(paperBaseline, {
   },
 });
 
+/**
+ * The micro world's pictures, encoder and tokenizers under a language model that was trained by others: SmolLM2-135M
+ * Instruct, asked with its own template. Features reach the projector as they are, as in LLaVA.
+ */
+const smallBaseline = derive(microBaseline, {
+  scale: "small",
+  source: "the small experiment: a published language model of 135M parameters, steps chosen for an hour on two cores",
+  normaliseFeatures: false,
+  language: {
+    hiddenSize: 576,
+    intermediateSize: 1536,
+    numHiddenLayers: 30,
+    numAttentionHeads: 9,
+    numKeyValueHeads: 3,
+    ropeTheta: 100_000,
+    tieWordEmbeddings: true,
+  },
+  stages: {
+    pretraining: { steps: 120, batchSize: 16, learningRate: 1e-3 },
+    tuning: { steps: 800, batchSize: 3, learningRate: 2e-4, template: "smollm2" },
+  },
+});
+
+const baselines: Readonly<Record<Scale, Recipe>> = {
+  micro: microBaseline,
+  small: smallBaseline,
+  paper: paperBaseline,
+};
+
 interface Row {
   title: string;
   /** What it is there for, where its id does not say. */
@@ -162,8 +191,7 @@ export const allRows = Object.keys(table1Rows) as Table1Row[];
 export function table1(row: string, scale: Scale): Recipe {
   const found: Row | undefined = Object.hasOwn(table1Rows, row) ? table1Rows[row as Table1Row] : undefined;
   if (!found) throw new ConfigError(`table1 has no row "${row}"; it has ${allRows.join(", ")}`);
-  const base = scale === "micro" ? microBaseline : paperBaseline;
-  const recipe = derive(base, { name: `table1/${row}`, title: found.title, ...found.change });
+  const recipe = derive(baselines[scale], { name: `table1/${row}`, title: found.title, ...found.change });
   return derive(recipe, { stages: { tuning: { steps: tuningSteps(row, recipe.stages.tuning.steps) } } });
 }
 
@@ -179,12 +207,12 @@ export function rowNotes(row: Table1Row): Pick<Row, "role" | "note" | "against">
   return { role, note, ...(against !== row && { against }) };
 }
 
-/** A recipe by its name: `table1/asvr`, or `micro/asvr` for that row at micro scale. @throws ConfigError */
+/** A recipe by its name: `table1/asvr`, or `micro/asvr`, `small/asvr` for that row at that scale. @throws ConfigError */
 export function recipeNamed(name: string, scale: Scale): Recipe {
   const [table, row = ""] = name.split("/");
   if (table === "table1") return table1(row, scale);
-  if (table === "micro") return table1(row, "micro");
+  if (table === "micro" || table === "small") return table1(row, table);
   throw new ConfigError(
-    `there is no recipe ${JSON.stringify(name)}; recipes are table1/ROW or micro/ROW, with ROW one of ${allRows.join(", ")}`,
+    `there is no recipe ${JSON.stringify(name)}; recipes are table1/ROW, micro/ROW or small/ROW, with ROW one of ${allRows.join(", ")}`,
   );
 }

@@ -16,7 +16,10 @@ export type Split = (typeof splits)[number];
 /** Where the parts of a study lie in its folder. */
 export const layout = {
   data: (folder: string) => join(folder, "data"),
+  /** Of the micro world's words. */
   textTokenizer: (folder: string) => join(folder, "data", "tokenizer.json"),
+  /** Of a language model that others published. */
+  publishedTokenizer: (folder: string) => join(folder, "text-lm", "tokenizer.json"),
   encoder: (folder: string) => join(folder, "encoder", "encoder.safetensors"),
   tokenizer: (folder: string, kind: "semantic" | "appearance") => join(folder, "tokenizers", `${kind}.safetensors`),
   languageModel: (folder: string) => join(folder, "text-lm", "language.safetensors"),

@@ -9,6 +9,7 @@ import { makeCodes } from "./parts/codes.js";
 import { trainEncoder } from "./parts/encoder.js";
 import { trainLanguageModel } from "./parts/language-model.js";
 import type { PartContext } from "./parts/part.js";
+import { takePublished } from "./parts/published-language-model.js";
 import { runRow } from "./parts/row.js";
 import { trainTokenizers } from "./parts/tokenizers.js";
 import { makeWorld } from "./parts/world.js";
@@ -39,13 +40,14 @@ export function planStudy(settings: StudySettings): Part[] {
     parts.push({ ...part, fingerprint: fingerprint(part.name, common, own, inherited) });
   };
   const base = studyRecipe(settings);
+  const isPublished = "published" in settings.languageModel;
   const { things, ...world } = settings.world;
   // The standard set is left out, as it was before there was another: studies from then go on.
   const set = things === "standard" ? {} : { things };
   add({ name: "data", output: "data", needs: [], run: makeWorld }, { ...world, ...set });
   add({ name: "encoder", output: "encoder", needs: ["data"], run: trainEncoder }, settings.encoder, base.encoder);
   add(
-    { name: "text-lm", output: "text-lm", needs: ["data"], run: trainLanguageModel },
+    { name: "text-lm", output: "text-lm", needs: ["data"], run: isPublished ? takePublished : trainLanguageModel },
     settings.languageModel,
     base.language,
   );

@@ -13,7 +13,7 @@ const training = z.object({ steps: count, batchSize: count, learningRate: z.numb
  */
 export const settingsSchema = z.object({
   table: z.literal("table1"),
-  scale: z.literal("micro"),
+  scale: z.enum(["micro", "small"]),
   rows: z.array(z.enum(allRows as [Table1Row, ...Table1Row[]])).min(1),
   seeds: z.array(z.number().int().nonnegative()).min(1),
   /** Draws the world and the shared parts: one draw, as the paper has one encoder and one tokenizer. */
@@ -39,15 +39,20 @@ export const settingsSchema = z.object({
     semantic: training.extend({ learnedFrom: z.enum(["features", "text"]).default("features") }),
     appearance: training,
   }),
-  /** The language model on text alone, before it sees a picture. */
-  languageModel: training.extend({
-    /** Share of the captions that are also told again; more of them leaves less of each step for the questions. */
-    retellingShare: z.number().min(0).max(1),
-  }),
+  /** The language model before it sees a picture: trained here on text alone, or one that others published. */
+  languageModel: z.union([
+    training.extend({
+      /** Share of the captions that are also told again; more of them leaves less of each step for the questions. */
+      retellingShare: z.number().min(0).max(1),
+    }),
+    z.object({ published: z.literal("smollm2") }),
+  ]),
   /** Steps of the rows' two stages; the rows' recipes say the rest. */
   steps: z.object({ pretraining: count, tuning: count }),
   /** Pictures whose questions are answered side by side. */
   evaluationBatch: count,
+  /** Longest answer to a question of the test sets: it shows a model that does not stop. */
+  maxNewTokens: count.default(4),
   /** Threads of each training. */
   threads: count,
   /** Dtype of the matrix products: bfloat16 where the processor is faster with it. Everything else is float32. */
@@ -83,9 +88,29 @@ export const demoSettings: StudySettings = {
   languageModel: { steps: 2400, batchSize: 8, learningRate: 1.5e-3, retellingShare: 0.3 },
   steps: { pretraining: 200, tuning: 1600 },
   evaluationBatch: 50,
+  maxNewTokens: 4, // an answer of the micro world is a word or two
   threads: 1,
   matmul: "float32",
   saveEverySeconds: 20,
+};
+
+/** `--scale small`: the same encoder and tokenizers, and SmolLM2-135M-Instruct in the place of the word-level model. */
+export const smallSettings: StudySettings = {
+  ...demoSettings,
+  scale: "small",
+  rows: ["llava", "asvr"],
+  world: { ...demoSettings.world, text: 10, test: 200, novel: 100 },
+  languageModel: { published: "smollm2" },
+  steps: { pretraining: 120, tuning: 800 },
+  evaluationBatch: 10,
+  maxNewTokens: 8, // its tokens are parts of words
+  saveEverySeconds: 240, // a checkpoint has 1.6 GB
+};
+
+/** The settings that a command begins with, by scale. */
+export const settingsOfScale: Readonly<Record<StudySettings["scale"], StudySettings>> = {
+  micro: demoSettings,
+  small: smallSettings,
 };
 
 /** The same through every part, in under two minutes: what CI runs. Its scores mean nothing. */
@@ -105,9 +130,9 @@ export const quickSettings: StudySettings = {
 };
 
 /** A row's recipe as the parts that all rows share have it. */
-export function studyRecipe({ tokenizers }: StudySettings, row: Table1Row = "llava"): Recipe {
+export function studyRecipe({ scale, tokenizers }: StudySettings, row: Table1Row = "llava"): Recipe {
   const { learnedFrom } = tokenizers.semantic;
-  return derive(table1(row, "micro"), { tokenizers: { semantic: { learnedFrom } } });
+  return derive(table1(row, scale), { tokenizers: { semantic: { learnedFrom } } });
 }
 
 /** A part is made again when what it depends on changes: its settings, and those of the parts before it. */

@@ -14,8 +14,6 @@ import { loadVisualCache } from "./codes.js";
 import { type PartContext, writeJson } from "./part.js";
 import { imageRef, type PreparedRow } from "./prepare.js";
 
-/** An answer of the micro world is a word or two; the rest of the budget shows a model that does not stop. */
-const MAX_NEW_TOKENS = 4;
 /** Questions whose attention the report shows. */
 const ATTENTION_SHOWN = 6;
 
@@ -40,7 +38,7 @@ export async function answerTestSets(
       visual,
       imageTokens,
       batchPictures: settings.evaluationBatch,
-      maxNewTokens: MAX_NEW_TOKENS,
+      maxNewTokens: settings.maxNewTokens,
       device,
       signal,
       onProgress: (done, total) => onProgress({ phase: `answering ${split}`, done, total }),

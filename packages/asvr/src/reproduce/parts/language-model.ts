@@ -2,6 +2,7 @@ import { join } from "node:path";
 import { manualSeed, tidy, writeSafetensors } from "@asvr/torch";
 import { type LlavaRecord, loadRecords } from "../../data/records.js";
 import { buildSamples } from "../../data/samples.js";
+import { ConfigError } from "../../errors.js";
 import { templates } from "../../language/conversation.js";
 import { TextTokenizer } from "../../language/tokenizer.js";
 import { buildLanguageModel } from "../../model/build.js";
@@ -19,13 +20,15 @@ import { type PartContext, trainOptions } from "./part.js";
  */
 export async function trainLanguageModel(context: PartContext): Promise<string> {
   const { folder, settings } = context;
+  const { languageModel } = settings;
+  if ("published" in languageModel) throw new ConfigError("a published language model is not trained here");
   const recipe = studyRecipe(settings);
   const tokenizer = TextTokenizer.fromFile(layout.textTokenizer(folder));
   const file = join(layout.data(folder), "text.json");
   const { records } = await loadRecords(file);
   const options = { file, tokenizer, imageTokens: 0, maxLength: 128 };
   const isRetelling = ({ conversations }: LlavaRecord) => conversations[0]?.value === "";
-  const retold = thin(records.filter(isRetelling), settings.languageModel.retellingShare);
+  const retold = thin(records.filter(isRetelling), languageModel.retellingShare);
   const asked = records.filter((record) => !isRetelling(record));
   const samples = [
     ...buildSamples(retold, { ...options, template: templates.plain }).samples,
@@ -44,7 +47,7 @@ export async function trainLanguageModel(context: PartContext): Promise<string> 
     samples,
     visual: null,
     trainable: ["language"],
-    batchSize: settings.languageModel.batchSize,
+    batchSize: languageModel.batchSize,
     samplesPerImage: settings.world.questionsPerImage + 1, // and the retelling
     supervised: false,
     visionWeight: 0,
@@ -59,7 +62,7 @@ export async function trainLanguageModel(context: PartContext): Promise<string> 
       stage: "text",
       stageNumber: 0,
       seed: settings.sharedSeed,
-      ...settings.languageModel,
+      ...languageModel,
     }),
   );
   tidy(() => writeSafetensors(layout.languageModel(folder), language.stateDict()));
