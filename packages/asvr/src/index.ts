@@ -5,6 +5,7 @@
  */
 export * from "./analysis/attention.js";
 export type { ConfigPlace } from "./checkpoints/config-place.js";
+export { loadGgufLanguageModel } from "./checkpoints/gguf/language-model.js";
 export { llamaConfig } from "./checkpoints/llama-config.js";
 export { type LoadOptions, loadLlava, loadLlavaNext } from "./checkpoints/llava.js";
 export { llavaConfig, llavaNextConfig } from "./checkpoints/llava-config.js";
