@@ -6,6 +6,7 @@
 export * from "./analysis/attention.js";
 export type { ConfigPlace } from "./checkpoints/config-place.js";
 export { loadGgufLanguageModel } from "./checkpoints/gguf/language-model.js";
+export { tokenizerFromGguf } from "./checkpoints/gguf/tokenizer.js";
 export { llamaConfig } from "./checkpoints/llama-config.js";
 export { type LoadOptions, loadLlava, loadLlavaNext } from "./checkpoints/llava.js";
 export { llavaConfig, llavaNextConfig } from "./checkpoints/llava-config.js";
@@ -32,7 +33,12 @@ export { type ConversationTemplate, templates } from "./language/conversation.js
 export { type GenerateOptions, generate } from "./language/generation.js";
 export * from "./language/llama.js";
 export type { RopeScaling } from "./language/rotary.js";
-export { TextTokenizer, type TokenizerConfig, type TokenizerJson } from "./language/tokenizer.js";
+export {
+  type SentencePieceConfig,
+  TextTokenizer,
+  type TokenizerConfig,
+  type TokenizerJson,
+} from "./language/tokenizer.js";
 export {
   buildMicroWorld,
   type MicroManifest,
