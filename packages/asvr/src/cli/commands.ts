@@ -41,13 +41,17 @@ function reproduceCommand(): Command {
   return new Command("reproduce")
     .description("run a table of the paper: every part, every row, every seed, then the report")
     .argument("<table>", "which table: table1")
-    .option("--scale <scale>", "micro: the embedded world, minutes on a CPU", "micro")
+    .option(
+      "--scale <scale>",
+      "micro: the embedded world, minutes on a CPU; small: SmolLM2-135M over it, an hour",
+      "micro",
+    )
     .option("--rows <rows>", "rows by id, with commas, or all; default: those of the demo")
     .option("--seeds <count>", "seeds of each row: 0 to count-1 (default: 1)", positive)
     .option("--steps <steps>", "tuning steps of each row; pretraining has an eighth of them", positive)
     .option("--quick", "every part in under two minutes; the scores mean nothing", false)
     .option("--settings <file>", "sizes and steps of every part, as the settings.json of a study's folder")
-    .option("--out <folder>", "run folder (default: runs/demo, or runs/quick with --quick)")
+    .option("--out <folder>", "run folder (default: runs/demo, runs/small with --scale small, runs/quick with --quick)")
     .option("--jobs <count>", "parts that run side by side (default: one for each core)", positive)
     .option("--shared-seed <seed>", "draws the world and the shared parts (default: 0)", wholeNumber)
     .option("--matmul <dtype>", "of matrix products: float32, bfloat16, or auto, whichever is faster here", "auto")
@@ -73,9 +77,9 @@ Example:
 function trainCommand(): Command {
   return new Command("train")
     .description("train one recipe through its stages, on the micro world or on your own pictures and questions")
-    .argument("<recipe>", "table1/ROW, or micro/ROW")
+    .argument("<recipe>", "table1/ROW, micro/ROW or small/ROW")
     .requiredOption("--out <folder>", "run folder")
-    .option("--scale <scale>", "micro", "micro")
+    .option("--scale <scale>", "micro, or small: SmolLM2-135M as language model", "micro")
     .option("--seed <seed>", "draws initialisations and the order of the data", wholeNumber, 0)
     .option("--set <path=value>", "override one setting of the recipe; may be repeated", collect, [])
     .option("--max-bad <count>", "of your own records, faulty ones that may be left out", wholeNumber, 0)

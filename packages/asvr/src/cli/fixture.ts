@@ -4,7 +4,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { afterAll } from "vitest";
-import { quickSettings, type StudySettings } from "../reproduce/settings.js";
+import { demoSettings, quickened, type StudySettings } from "../reproduce/settings.js";
 
 const bin = fileURLToPath(new URL("../../bin/asvr.js", import.meta.url));
 if (!existsSync(new URL("../../dist/cli/main.js", import.meta.url))) {
@@ -12,11 +12,11 @@ if (!existsSync(new URL("../../dist/cli/main.js", import.meta.url))) {
 }
 
 const small = <T extends object>(training: T): T => ({ ...training, steps: 3, batchSize: 8 });
-const { encoder, tokenizers, languageModel } = quickSettings;
+const { encoder, tokenizers, languageModel } = quickened(demoSettings);
 
 /** A whole study in seconds; its scores mean nothing. */
 export const tinySettings: StudySettings = {
-  ...quickSettings,
+  ...quickened(demoSettings),
   rows: ["llava", "llava-equal-time", "appearance", "asvr"],
   world: { encoder: 24, text: 24, train: 24, test: 5, novel: 4, questionsPerImage: 2, things: "standard" },
   encoder: { cells: small(encoder.cells), scenes: small(encoder.scenes) },

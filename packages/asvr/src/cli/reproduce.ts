@@ -5,7 +5,7 @@ import { allRows, type Table1Row } from "../recipes/table1.js";
 import { recordResults } from "../report/record.js";
 import { writeReport } from "../report/report.js";
 import { fasterMatmul } from "../reproduce/matmul.js";
-import { demoSettings, quickSettings, type StudySettings } from "../reproduce/settings.js";
+import { quickened, type StudySettings, settingsOfScale } from "../reproduce/settings.js";
 import { readSettings, readSettingsFile, runStudy } from "../reproduce/study.js";
 import { interruptSignal, oneOf, printJson } from "./options.js";
 import { progressDisplay } from "./progress.js";
@@ -29,8 +29,8 @@ export interface ReproduceOptions {
 /** Runs a study, or what is left of it, and writes its report. */
 export async function reproduce(table: string, options: ReproduceOptions): Promise<void> {
   oneOf("the table", table, ["table1"]);
-  oneOf("--scale", options.scale, ["micro"]);
-  const folder = options.out ?? (options.quick ? "runs/quick" : "runs/demo");
+  const scale = oneOf<StudySettings["scale"]>("--scale", options.scale, ["micro", "small"]);
+  const folder = options.out ?? (options.quick ? "runs/quick" : scale === "micro" ? "runs/demo" : `runs/${scale}`);
   const settings = await resolveSettings(options, folder);
   const display = progressDisplay();
   try {
@@ -72,9 +72,10 @@ async function resolveSettings(options: ReproduceOptions, folder: string): Promi
   };
 }
 
-async function baseSettings({ quick, settings: file }: ReproduceOptions): Promise<StudySettings> {
-  if (file === undefined) return quick ? quickSettings : demoSettings;
-  return readSettingsFile(file);
+async function baseSettings({ quick, scale, settings: file }: ReproduceOptions): Promise<StudySettings> {
+  if (file !== undefined) return readSettingsFile(file);
+  const settings = settingsOfScale[scale as StudySettings["scale"]];
+  return quick ? quickened(settings) : settings;
 }
 
 /** As asked for; else as the folder's study has it; else whatever this machine is faster with. */

@@ -10,7 +10,7 @@ import { fasterMatmul } from "../reproduce/matmul.js";
 import { writeTokenizer } from "../reproduce/parts/own-words.js";
 import { runRow } from "../reproduce/parts/row.js";
 import { sharedParts } from "../reproduce/plan.js";
-import { demoSettings, type StudySettings, studyRecipe } from "../reproduce/settings.js";
+import { type StudySettings, settingsOfScale, studyRecipe } from "../reproduce/settings.js";
 import { readRecipe, type Start, startOf } from "../reproduce/start.js";
 import { readSettings, runStudy } from "../reproduce/study.js";
 import { commandContext } from "./context.js";
@@ -28,7 +28,7 @@ export interface TrainOptions {
 
 /** Trains one recipe from a study's parts, or from another run. */
 export async function train(name: string, options: TrainOptions): Promise<void> {
-  const scale = oneOf<Scale>("--scale", options.scale, ["micro"]);
+  const scale = oneOf<Scale>("--scale", options.scale, ["micro", "small"]);
   const display = progressDisplay();
   const signal = interruptSignal(display);
   const { recipe, start, settings } = await recipeOf(name, scale, options);
@@ -68,10 +68,11 @@ function nextStep({ data }: Recipe, out: string): string {
   return `asvr eval ${out} --data FILE --images FOLDER asks it what you have held out`;
 }
 
-/** A study's folder has its settings; a new one gets the demo's. */
-async function settingsOf(study: string): Promise<StudySettings> {
+/** A study's folder has its settings; a new one gets those of the scale. */
+async function settingsOf(study: string, scale: StudySettings["scale"]): Promise<StudySettings> {
   if (existsSync(join(study, "settings.json"))) return readSettings(study);
-  return { ...demoSettings, matmul: fasterMatmul(demoSettings.threads) };
+  const settings = settingsOfScale[scale];
+  return { ...settings, matmul: fasterMatmul(settings.threads) };
 }
 
 interface Plan {
@@ -82,7 +83,7 @@ interface Plan {
 
 async function recipeOf(name: string, scale: Scale, { seed, set }: TrainOptions): Promise<Plan> {
   const asked = set.reduce(override, derive(recipeNamed(name, scale), { seed }));
-  if (asked.scale !== "micro") throw new ConfigError(`${name} at scale ${asked.scale} needs data that is not here yet`);
+  if (asked.scale === "paper") throw new ConfigError(`${name} at scale paper needs data that is not here yet`);
   const row = name.split("/")[1] as Table1Row;
   if (rowNotes(row).role === "equal-time") {
     throw new ConfigError(
@@ -90,8 +91,13 @@ async function recipeOf(name: string, scale: Scale, { seed, set }: TrainOptions)
         "or train micro/llava with --set stages.tuning.steps=COUNT",
     );
   }
-  const start = await startOf(asked.startFrom ?? DEFAULT_START);
-  const settings = await settingsOf(start.study);
+  const start = await startOf(asked.startFrom ?? (asked.scale === "micro" ? DEFAULT_START : `runs/${asked.scale}`));
+  const settings = await settingsOf(start.study, asked.scale);
+  if (settings.scale !== asked.scale) {
+    throw new ConfigError(
+      `${name} is of the scale ${asked.scale}, but ${start.study} is a study of the scale ${settings.scale}`,
+    );
+  }
   const own = set.some((assignment) => assignment.startsWith("threads="));
   const recipe = derive(asked, {
     data: existing(asked.data),

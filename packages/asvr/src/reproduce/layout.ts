@@ -18,11 +18,11 @@ export const layout = {
   data: (folder: string) => join(folder, "data"),
   /** Of the micro world's words. */
   textTokenizer: (folder: string) => join(folder, "data", "tokenizer.json"),
-  /** Of a language model that others published. */
-  publishedTokenizer: (folder: string) => join(folder, "text-lm", "tokenizer.json"),
   encoder: (folder: string) => join(folder, "encoder", "encoder.safetensors"),
   tokenizer: (folder: string, kind: "semantic" | "appearance") => join(folder, "tokenizers", `${kind}.safetensors`),
   languageModel: (folder: string) => join(folder, "text-lm", "language.safetensors"),
+  /** A language model that others published, with its tokenizer, in the place of one that was trained here. */
+  publishedModel: (folder: string) => join(folder, "text-lm", "language.gguf"),
   codes: (folder: string, split: Split) => join(folder, "codes", `${split}.safetensors`),
   row: (folder: string, row: string, seed: number) => join(folder, `${row}-s${seed}`),
 };

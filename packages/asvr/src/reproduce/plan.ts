@@ -98,7 +98,7 @@ function isEqualTime(row: Table1Row): boolean {
 
 /** In steps of the baseline, roughly: only the order matters. */
 function cost(row: Table1Row): number {
-  const { kind } = table1(row, "micro").supervision;
+  const { kind } = table1(row, "micro").supervision; // the same at every scale
   const perStep = kind === "dual" ? 2 : kind !== "none" || isEqualTime(row) ? 1.4 : 1;
   return perStep * tuningSteps(row, 1000);
 }

@@ -235,7 +235,7 @@ async function describeRow(folder: string, settings: StudySettings, row: StudySe
   const needsCalibration = rowNotes(row).role === "equal-time";
   const recipe =
     needsCalibration && !isCalibrated
-      ? table1(row, "micro")
+      ? table1(row, settings.scale)
       : await rowRecipe(folder, settings, row, settings.seeds[0]!);
   const { supervision, visualInput, stages } = recipe;
   return {

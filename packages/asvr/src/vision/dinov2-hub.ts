@@ -85,7 +85,8 @@ function stagesOf(backbone: NonNullable<HubDepthAnything["backbone_config"]>): r
   return (backbone.out_features ?? []).map((name) => {
     if (name === "stem") return 0;
     const [, layer] = /^stage(\d+)$/.exec(name) ?? [];
-    if (layer === undefined) throw new ConfigError(`Depth Anything: out_features has "${name}", expected "stage3" or so`);
+    if (layer === undefined)
+      throw new ConfigError(`Depth Anything: out_features has "${name}", expected "stage3" or so`);
     return Number(layer);
   });
 }

@@ -28,6 +28,16 @@ export function loadGgufLanguageModel(
   }
 }
 
+/**
+ * Overwrites a language model's weights with those of a GGUF file of the same sizes.
+ * @throws ConfigError and CheckpointError as `loadGgufLanguageModel`; CheckpointError for a model of other sizes
+ */
+export function fillFromGguf(model: LlamaForCausalLM, path: string): void {
+  using file = openGguf(path);
+  requireSameTensors(file, ggufShapes(ggufLlamaConfig(file)));
+  readWeights(file, model);
+}
+
 function readWeights(file: GgufFile, model: LlamaForCausalLM): void {
   const isInterleaved = file.metadata.get("general.architecture") === "llama";
   noGrad(() =>
@@ -35,7 +45,7 @@ function readWeights(file: GgufFile, model: LlamaForCausalLM): void {
       for (const [name, place] of model.stateDict()) {
         const stored = ggufName(name);
         if (!isInterleaved || !hasInterleavedRows(name)) file.readInto(stored, place);
-        else tidy(() => place.copy_(halvesFromPairs(file.tensor(stored), model.config.headDim!)));
+        else tidy(() => place.copy_(halvesFromPairs(file.tensor(stored), model.model.layers[0]!.selfAttn.headDim)));
       }
     }),
   );

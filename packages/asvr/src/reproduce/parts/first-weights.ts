@@ -1,4 +1,6 @@
+import { existsSync } from "node:fs";
 import { F, noGrad, readSafetensors, type Tensor, tidy } from "@asvr/torch";
+import { fillFromGguf } from "../../checkpoints/gguf/language-model.js";
 import { ConfigError } from "../../errors.js";
 import type { TextTokenizer } from "../../language/tokenizer.js";
 import { relatives } from "../../micro/vocabulary.js";
@@ -20,10 +22,14 @@ export async function loadFirstWeights(
 ): Promise<void> {
   const { run } = recipe.startFrom === null ? { run: null } : await startOf(recipe.startFrom);
   if (run === null) {
-    tidy(() => {
-      const { tensors } = readSafetensors(layout.languageModel(study));
-      model.language.load(withNewWords(tensors, model, tokenizer));
-    });
+    const published = layout.publishedModel(study);
+    if (existsSync(published)) fillFromGguf(model.language, published);
+    else {
+      tidy(() => {
+        const { tensors } = readSafetensors(layout.languageModel(study));
+        model.language.load(withNewWords(tensors, model, tokenizer));
+      });
+    }
     return;
   }
   const saved = await latestCheckpoint(run);

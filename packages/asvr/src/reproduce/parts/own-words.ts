@@ -9,20 +9,20 @@ import { layout } from "../layout.js";
 import type { Start } from "../start.js";
 import { writeJson } from "./part.js";
 
-/** The text tokenizer of a run: its own where it has one, else that of the study's language model. */
-export function tokenizerFile(study: string, run: string): string {
-  const files = [join(run, "tokenizer.json"), layout.publishedTokenizer(study)];
-  return files.find(existsSync) ?? layout.textTokenizer(study);
+/** The text tokenizer of words of a run: its own where it has one, else that of the study. */
+function tokenizerFile(study: string, run: string): string {
+  const own = join(run, "tokenizer.json");
+  return existsSync(own) ? own : layout.textTokenizer(study);
 }
 
 /** Gives a run its text tokenizer: that of where it starts, with the words of its own data. Once: ids must not change. */
 export async function writeTokenizer(out: string, { data }: Recipe, start: Start): Promise<void> {
   const file = join(out, "tokenizer.json");
   if (existsSync(file)) return;
+  // A published language model spells any word with the tokens that it has.
+  if (existsSync(layout.publishedModel(start.study))) return;
   await mkdir(out, { recursive: true });
   const from = tokenizerFile(start.study, start.run ?? start.study);
-  // A published language model spells any word with the tokens that it has.
-  if (from === layout.publishedTokenizer(start.study)) return;
   const known = JSON.parse(await readFile(from, "utf8")) as ReturnType<typeof buildTokenizer>;
   const texts: string[] = [];
   for (const own of [data.captions, data.tuning]) if (own !== null) texts.push(...(await textsOf(own, data.images)));

@@ -4,7 +4,7 @@ import { loadRecords } from "../../data/records.js";
 import { buildSamples, type Sample } from "../../data/samples.js";
 import type { VisualCache } from "../../data/visual-cache.js";
 import { templates } from "../../language/conversation.js";
-import { TextTokenizer } from "../../language/tokenizer.js";
+import type { TextTokenizer } from "../../language/tokenizer.js";
 import { buildVisionLanguageModel } from "../../model/build.js";
 import type { VisionLanguageModel } from "../../model/lvlm.js";
 import type { Recipe } from "../../recipes/recipe.js";
@@ -14,8 +14,8 @@ import { loadVisualCache } from "./codes.js";
 import { loadFirstWeights } from "./first-weights.js";
 import { type FrozenParts, loadFrozenParts } from "./load.js";
 import { noteData, readOwnData } from "./own-data.js";
-import { tokenizerFile } from "./own-words.js";
 import type { PartContext } from "./part.js";
+import { textTokenizerOf } from "./published-language-model.js";
 
 export const stageNames = ["pretraining", "tuning"] as const;
 export type StageName = (typeof stageNames)[number];
@@ -42,7 +42,7 @@ interface StageData {
  */
 export async function prepareRow(context: PartContext, recipe: Recipe, out: string): Promise<PreparedRow> {
   const { folder, settings } = context;
-  const tokenizer = TextTokenizer.fromFile(tokenizerFile(folder, out));
+  const tokenizer = textTokenizerOf(folder, out);
   const parts = loadFrozenParts(folder, recipe);
   const imageTokens = parts.encoder.positions;
   manualSeed(recipe.seed);

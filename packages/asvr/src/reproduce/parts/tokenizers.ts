@@ -98,7 +98,11 @@ function look(branches: Branches, encoder: SiglipVisionTower, recipe: Recipe, pi
     const wide = codes[kind].to("int64");
     return { codes: wide, vectors: branch.embed(wide).select(-2, branch.depth - 1) };
   };
-  return { features: continuousInput(recipe, features), semantic: vectors("semantic"), appearance: vectors("appearance") };
+  return {
+    features: continuousInput(recipe, features),
+    semantic: vectors("semantic"),
+    appearance: vectors("appearance"),
+  };
 }
 
 /** How much of its codebooks a tokenizer uses, and what share of its input's variance is left after each depth. */
