@@ -1,23 +1,16 @@
-import { readFileSync } from "node:fs";
 import { join } from "node:path";
-import { CheckpointError, type DType, nn, openWeights, type Tensor, tidy } from "@asvr/torch";
-import { ConfigError } from "../errors.js";
+import { CheckpointError, type nn, openWeights, type Tensor, tidy } from "@asvr/torch";
 import { Llava, type LlavaConfig } from "../model/llava.js";
 import { LlavaNext } from "../model/llava-next.js";
-import type { ConfigPlace } from "./config-place.js";
+import { type ConfigPlace, readConfig } from "./config-place.js";
 import { llavaConfig, llavaNextConfig } from "./llava-config.js";
 import { llavaWeights, outputMatrix } from "./llava-names.js";
-
-export interface LoadOptions {
-  /** Default: ASVR_DEVICE, or the CPU. */
-  readonly device?: string;
-  /** What weights are converted to; default float32. */
-  readonly dtype?: DType;
-}
+import { type LoadOptions, loadModule } from "./load-module.js";
 
 /**
  * Loads a folder of Hugging Face's LlavaForConditionalGeneration: `config.json` and weights as safetensors or as files of
- * `torch.save`, in one file or in shards with an index. Language models: Llama (Vicuna), Mistral, Qwen2; towers: CLIP, SigLIP. The caller frees it.
+ * `torch.save`, in one file or in shards with an index. Language models: Llama (Vicuna), Mistral, Qwen2;
+ * towers: those of `visionConfig`. The caller frees it.
  * @throws ConfigError that names file and field for what this build can't do
  * @throws CheckpointError that lists every weight that is missing, misshapen or not used
  */
@@ -42,13 +35,7 @@ function load<Config extends LlavaConfig, Model extends nn.Module>(
     using opened = openWeights(folder);
     const weights = llavaWeights(opened.tensors());
     if (config.language.tieWordEmbeddings) dropTiedOutput(weights, folder);
-    const model = nn.creating({ ...options, initialise: false }, () => build(config));
-    try {
-      return model.load(weights);
-    } catch (error) {
-      model.dispose();
-      throw error;
-    }
+    return loadModule(() => build(config), { weights, source: opened.source, options });
   });
 }
 
@@ -62,15 +49,4 @@ function dropTiedOutput(weights: Map<string, Tensor>, folder: string): void {
     );
   }
   weights.delete(outputMatrix);
-}
-
-function readConfig(file: string): Record<string, unknown> {
-  let json: unknown;
-  try {
-    json = JSON.parse(readFileSync(file, "utf8"));
-  } catch (cause) {
-    throw new ConfigError(`${file}: can't be read: ${(cause as Error).message}`, { cause });
-  }
-  if (typeof json === "object" && json !== null && !Array.isArray(json)) return json as Record<string, unknown>;
-  throw new ConfigError(`${file}: is no JSON object`);
 }

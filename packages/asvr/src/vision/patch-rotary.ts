@@ -37,7 +37,11 @@ export function patchRotary(rows: number, columns: number, options: PatchRotaryO
     }
   }
   const table = (of: (angle: number) => number) =>
-    tidy(() => tensor(angles.map(of), { device }).view([rows * columns, headDim]).to(dtype));
+    tidy(() =>
+      tensor(angles.map(of), { device })
+        .view([rows * columns, headDim])
+        .to(dtype),
+    );
   return { cos: table(Math.cos), sin: table(Math.sin) };
 }
 
