@@ -29,12 +29,19 @@ export function parseConfig<Schema extends z.ZodType>(
   throw new ConfigError(faults.join("\n"));
 }
 
-/** Reads a file that is one JSON object. @throws ConfigError */
+/**
+ * Reads a JSON object.
+ * @throws ConfigError when there is none; a NaN or an Infinity, which Python writes, is named with its field
+ */
 export function readConfig(file: string): Record<string, unknown> {
   let json: unknown;
+  let text = "";
   try {
-    json = JSON.parse(readFileSync(file, "utf8"));
+    text = readFileSync(file, "utf8");
+    json = JSON.parse(text);
   } catch (cause) {
+    const [, field, value] = /"([^"\\]+)"\s*:\s*[[{]?\s*(-?(?:NaN|Infinity))\b/.exec(text) ?? [];
+    if (field) throw new ConfigError(`${file}: ${field} is ${value}: expected a number`, { cause });
     throw new ConfigError(`${file}: can't be read: ${(cause as Error).message}`, { cause });
   }
   if (typeof json === "object" && json !== null && !Array.isArray(json)) return json as Record<string, unknown>;

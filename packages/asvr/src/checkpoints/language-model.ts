@@ -1,9 +1,10 @@
 import { join } from "node:path";
-import { nn, openWeights, tidy } from "@asvr/torch";
+import { openWeights, tidy } from "@asvr/torch";
 import { LlamaForCausalLM } from "../language/llama.js";
 import { readConfig } from "./config-place.js";
 import { llamaConfig } from "./llama-config.js";
-import { chosenDtype, type LoadOptions, withoutTiedOutput } from "./llava.js";
+import { withoutTiedOutput } from "./llava.js";
+import { type LoadOptions, loadModule } from "./load-module.js";
 
 /**
  * Loads a folder of Hugging Face's LlamaForCausalLM, MistralForCausalLM or Qwen2ForCausalLM: Vicuna, Mistral, Qwen2.5,
@@ -19,13 +20,6 @@ export function loadLanguageModel(folder: string, options: LoadOptions = {}): Ll
     const stored = [...opened.tensors()].filter(([name]) => !name.endsWith(".rotary_emb.inv_freq"));
     const names = { output: "lm_head.weight", embedding: "model.embed_tokens.weight" };
     const weights = withoutTiedOutput(new Map(stored), names, { isTied: config.tieWordEmbeddings, folder });
-    const creation = { device: options.device, dtype: chosenDtype(options, weights.values()), initialise: false };
-    const model = nn.creating(creation, () => new LlamaForCausalLM(config));
-    try {
-      return model.load(weights);
-    } catch (error) {
-      model.dispose();
-      throw error;
-    }
+    return loadModule(() => new LlamaForCausalLM(config), { weights, source: opened.source, options });
   });
 }

@@ -40,7 +40,9 @@ test("errors name file and field", () => {
   expect(inVision({ model_type: "pixtral" })).toThrow(/vision_config\.model_type is "pixtral".*siglip_vision_model/);
   expect(inVision({ num_channels: 1 })).toThrow(/vision_config\.num_channels is 1/);
   expect(inVision({ hidden_act: "relu" })).toThrow(/vision_config\.hidden_act is "relu"/);
-  expect(inVision({ model_type: "siglip_vision_model", hidden_act: "quick_gelu" })).toThrow(/no SigLIP/);
+  expect(inVision({ model_type: "siglip_vision_model", hidden_act: "quick_gelu" })).toThrow(
+    /vision_config\.hidden_act is "quick_gelu": .*"gelu_pytorch_tanh"/,
+  );
   expect(read({ vision_feature_layer: [-2, 4] })).toThrow(/vision_feature_layer is 4, but a tower of 3 layers/);
   expect(read({ vision_feature_select_strategy: "cls" })).toThrow(/vision_feature_select_strategy is "cls"/);
   expect(read({ projector_hidden_act: "silu" })).toThrow(/projector_hidden_act is "silu"/);

@@ -21,8 +21,8 @@ export function llavaName(hubName: string): string {
     .replace(/^(multi_modal_projector)\.linear_([12])\./, (_, part, n) => `${part}.${2 * (n - 1)}.`);
 }
 
-/** Of constants that older files hold beside the weights: they follow from the configuration. */
-const constants = /(?:\.embeddings\.position_ids|\.rotary_emb\.inv_freq)$/;
+/** What files hold beside the weights: constants that follow from the configuration, and DINO's unused mask token. */
+const constants = /(?:\.embeddings\.position_ids|\.embeddings\.mask_token|\.rotary_emb\.inv_freq)$/;
 
 /**
  * A file's weights by those names, without constants.

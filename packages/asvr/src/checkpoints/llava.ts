@@ -1,34 +1,16 @@
 import { join } from "node:path";
-import { CheckpointError, type DType, nn, openWeights, type Tensor, tidy } from "@asvr/torch";
+import { CheckpointError, type nn, openWeights, type Tensor, tidy } from "@asvr/torch";
 import { Llava, type LlavaConfig } from "../model/llava.js";
 import { LlavaNext } from "../model/llava-next.js";
 import { type ConfigPlace, readConfig } from "./config-place.js";
 import { llavaConfig, llavaNextConfig } from "./llava-config.js";
 import { llavaWeights, outputMatrix } from "./llava-names.js";
-
-export interface LoadOptions {
-  /** Default: ASVR_DEVICE, or the CPU. */
-  readonly device?: string;
-  /** What weights are converted to; "stored" keeps the file's. Default float32. */
-  readonly dtype?: DType | "stored";
-}
-
-/** The dtype that a loaded model is created with: as asked, or that of most of the stored elements. */
-export function chosenDtype({ dtype = "float32" }: LoadOptions, weights: Iterable<Tensor>): DType {
-  if (dtype !== "stored") return dtype;
-  const elements = new Map<DType, number>();
-  for (const { dtype: stored, elementCount } of weights) {
-    elements.set(stored, (elements.get(stored) ?? 0) + elementCount);
-  }
-  return [...elements].reduce((most, entry) => (entry[1] > most[1] ? entry : most), ["float32", 0] as [
-    DType,
-    number,
-  ])[0];
-}
+import { type LoadOptions, loadModule } from "./load-module.js";
 
 /**
  * Loads a folder of Hugging Face's LlavaForConditionalGeneration: `config.json` and weights as safetensors or as files of
- * `torch.save`, in one file or in shards with an index. Language models: Llama (Vicuna), Mistral, Qwen2; towers: CLIP, SigLIP. The caller frees it.
+ * `torch.save`, in one file or in shards with an index. Language models: Llama (Vicuna), Mistral, Qwen2;
+ * towers: those of `visionConfig`. The caller frees it.
  * @throws ConfigError that names file and field for what this build can't do
  * @throws CheckpointError that lists every weight that is missing, misshapen or not used
  */
@@ -54,16 +36,7 @@ function load<Config extends LlavaConfig, Model extends nn.Module>(
     const names = { output: outputMatrix, embedding: "language_model.model.embed_tokens.weight" };
     const isTied = config.language.tieWordEmbeddings;
     const weights = withoutTiedOutput(llavaWeights(opened.tensors()), names, { isTied, folder });
-    const model = nn.creating(
-      { device: options.device, dtype: chosenDtype(options, weights.values()), initialise: false },
-      () => build(config),
-    );
-    try {
-      return model.load(weights);
-    } catch (error) {
-      model.dispose();
-      throw error;
-    }
+    return loadModule(() => build(config), { weights, source: opened.source, options });
   });
 }
 

@@ -3,7 +3,7 @@ import type { Preprocessing } from "../data/preprocess.js";
 import { ConfigError } from "../errors.js";
 import type { LlavaConfig } from "../model/llava.js";
 import type { LlavaNextConfig } from "../model/llava-next.js";
-import type { VisionConfig } from "../model/llava-parts.js";
+import type { VisionConfig } from "../vision/tower.js";
 import { type ConfigPlace, fieldAt, parseConfig } from "./config-place.js";
 import { llamaConfig } from "./llama-config.js";
 

@@ -1,12 +1,12 @@
 import { existsSync } from "node:fs";
 import { isAbsolute, join } from "node:path";
-import { CheckpointError, nn, openWeights, type Tensor, tidy } from "@asvr/torch";
+import { CheckpointError, openWeights, type Tensor, tidy } from "@asvr/torch";
 import { ConfigError } from "../errors.js";
 import { Llava } from "../model/llava.js";
 import { LlavaNext } from "../model/llava-next.js";
 import { readConfig } from "./config-place.js";
 import { knownTower, towerIn } from "./known-towers.js";
-import { chosenDtype, type LoadOptions } from "./llava.js";
+import { type LoadOptions, loadModule } from "./load-module.js";
 import {
   namedTower,
   type OriginalLlavaConfig,
@@ -52,16 +52,8 @@ export function loadOriginalLlava(folder: string, options: OriginalOptions = {})
     if (!isTowerStored) readTower(weights, towerFolder, name);
     const described = originalLlavaConfig(config, tower, isTowerStored ? storedLayers(weights) : null, { file });
     const { model, ...rest } = described;
-    const llava: Llava | LlavaNext = nn.creating(
-      { device: options.device, dtype: chosenDtype(options, weights.values()), initialise: false },
-      () => ("pinpoints" in model ? new LlavaNext(model) : new Llava(model)),
-    );
-    try {
-      return { llava: llava.load(weights), ...rest };
-    } catch (error) {
-      llava.dispose();
-      throw error;
-    }
+    const build = (): Llava | LlavaNext => ("pinpoints" in model ? new LlavaNext(model) : new Llava(model));
+    return { llava: loadModule(build, { weights, source: folder, options }), ...rest };
   });
 }
 

@@ -2,9 +2,10 @@ import { F, nn, ShapeError, type Tensor, tidy } from "@asvr/torch";
 import { type PictureSize, type Tiling, type TilingSettings, tilingOf } from "../data/tiling.js";
 import { ConfigError } from "../errors.js";
 import { type LlamaContext, LlamaForCausalLM } from "../language/llama.js";
+import { buildTower } from "../vision/tower.js";
 import { type VisionTower, VisualFeatures } from "../vision/visual-features.js";
 import type { LlavaConfig } from "./llava.js";
-import { buildTower, embedWithFeatures } from "./llava-parts.js";
+import { embedWithFeatures } from "./llava-parts.js";
 import { Projector } from "./projector.js";
 
 export interface LlavaNextConfig extends LlavaConfig {

@@ -1,16 +1,5 @@
 import { ShapeError, type Tensor, tidy } from "@asvr/torch";
 import type { LlamaForCausalLM } from "../language/llama.js";
-import { type ClipVisionConfig, ClipVisionTower } from "../vision/clip.js";
-import { type SiglipVisionConfig, SiglipVisionTower } from "../vision/siglip.js";
-import type { VisionTower } from "../vision/visual-features.js";
-
-export type VisionConfig =
-  | { readonly kind: "clip"; readonly config: ClipVisionConfig }
-  | { readonly kind: "siglip"; readonly config: SiglipVisionConfig };
-
-export function buildTower(vision: VisionConfig): VisionTower {
-  return vision.kind === "clip" ? new ClipVisionTower(vision.config) : new SiglipVisionTower(vision.config);
-}
 
 /**
  * Token embeddings with visual features in place of the image tokens, in order.

@@ -1,7 +1,8 @@
 import { nn, type Tensor, tidy } from "@asvr/torch";
 import { type LlamaConfig, type LlamaContext, LlamaForCausalLM } from "../language/llama.js";
+import { buildTower, type VisionConfig } from "../vision/tower.js";
 import { type FeatureSelection, type VisionTower, VisualFeatures } from "../vision/visual-features.js";
-import { buildTower, embedWithFeatures, type VisionConfig } from "./llava-parts.js";
+import { embedWithFeatures } from "./llava-parts.js";
 import { VisionLanguageModel } from "./lvlm.js";
 import { Projector, type ProjectorOptions } from "./projector.js";
 

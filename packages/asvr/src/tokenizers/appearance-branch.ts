@@ -21,7 +21,7 @@ export interface AppearanceBranchConfig {
  * Appearance codes: residual quantization of early features, learned by reconstructing the picture (paper Sec. 3.2 and
  * Table 1).
  */
-export class AppearanceBranch extends TokenizerBranch implements PictureObjective {
+export class AppearanceBranch extends TokenizerBranch<SiglipVisionTower> implements PictureObjective {
   readonly down: nn.Linear;
   readonly decoder: TransformerPixelDecoder;
 
@@ -57,7 +57,7 @@ export class AppearanceBranch extends TokenizerBranch implements PictureObjectiv
   /** Mean squared error of the pixels plus the weighted commitment loss. */
   loss(pixelValues: Tensor): Tensor {
     return tidy(() => {
-      const hiddenState = noGrad(() => this.encoder.hiddenState(pixelValues, this.config.layer));
+      const hiddenState = noGrad(() => this.hiddenState(pixelValues));
       const reduced = this.prepare(hiddenState);
       if (!this.quantizer.started) this.quantizer.initialiseFrom(reduced);
       const { quantized, commitmentLoss } = this.quantizer.encodeAndUpdate(reduced);

@@ -10,20 +10,18 @@ import { dualTokenLosses } from "./dualtoken-loss.js";
 
 interface DualTokenGolden {
   readonly hidden: number;
-  readonly embed_dim: number;
-  readonly n_embed: number;
   readonly depth: number;
   readonly patch: number;
   readonly side: number;
   readonly layers: number;
   readonly layer_recon: number;
   readonly layer_sem: number;
-  readonly layer_shortcut: number | null;
+  readonly layer_shortcut?: number | null;
   readonly weight_shortcut: number;
   readonly heads: number;
   readonly intermediate: number;
   readonly decoder: HubPixelDecoder;
-  readonly decoder_latent_shape: [number, number] | null;
+  readonly decoder_latent_shape?: [number, number] | null;
 }
 
 goldenFamily<DualTokenGolden>("e_dualtoken", (golden) => {
@@ -79,18 +77,25 @@ goldenFamily<DualTokenGolden>("e_dualtoken", (golden) => {
 
 type Sizes = { readonly dim: number; readonly mlpDim: number; readonly layers: number; readonly heads: number };
 
-function dualTokenConfig({ config }: Golden<DualTokenGolden, unknown>, sizes: Sizes): DualTokenConfig {
-  const { embed_dim: dim, n_embed: codebookSize, depth, patch, side, layer_shortcut: shortcut } = config;
-  const quantizer = { dim, codebookSize, depth, shared: true };
+function dualTokenConfig({ config, tensor, tensors }: Golden<DualTokenGolden, unknown>, sizes: Sizes): DualTokenConfig {
+  const { depth, patch, side, layer_shortcut: shortcut } = config;
+  const quantizer = (name: string) => {
+    const [rows, dim] = tensor(`weight/${name}.codebooks.0.weight`).shape as [number, number];
+    return { dim, codebookSize: rows - 1, depth, shared: !tensors.has(`weight/${name}.codebooks.1.weight`) };
+  };
   return {
     vision: { ...sizes, imageSize: patch * side, patchSize: patch, head: "attention-pooling" },
-    semantic: { layer: config.layer_sem, projected: true, quantizer },
+    semantic: {
+      layer: config.layer_sem,
+      projected: tensors.has("weight/prequant_sem.proj.weight"),
+      quantizer: quantizer("quantizer_sem"),
+    },
     appearance: {
       layer: config.layer_recon,
-      shortcut: shortcut === null ? null : { layer: shortcut, weight: config.weight_shortcut },
-      quantizer,
+      shortcut: typeof shortcut === "number" ? { layer: shortcut, weight: config.weight_shortcut } : null,
+      quantizer: quantizer("quantizer_pix"),
       decoder: convPixelDecoderConfig(config.decoder),
-      latentShape: config.decoder_latent_shape,
+      latentShape: config.decoder_latent_shape ?? null,
     },
   };
 }

@@ -1,10 +1,11 @@
 import { nn, noGrad, type Tensor, tidy } from "@asvr/torch";
-import { ConfigError } from "../errors.js";
 import { type SiglipVisionConfig, type SiglipVisionOutput, SiglipVisionTower } from "../vision/siglip.js";
+import { layerOf } from "../vision/siglip-encoder.js";
 import { ConvPixelDecoder, type ConvPixelDecoderConfig } from "./conv-pixel-decoder.js";
 import { AttentionProjection, QuantResnetBlock } from "./quant-blocks.js";
 import { QuantizedFeatures } from "./quantized-features.js";
 import { type Quantization, ResidualQuantizer, type ResidualQuantizerConfig } from "./residual-quantizer.js";
+import { requireEqualWidths } from "./siglip-tokenizer.js";
 import type { VisualTokenizer } from "./visual-tokenizer.js";
 
 export interface DualTokenConfig {
@@ -61,10 +62,9 @@ export class DualToken extends nn.Module {
     super();
     const { vision, semantic, appearance, causal = true } = config;
     const [codeDim, pixelDim] = [semantic.quantizer.dim, appearance.quantizer.dim];
-    if (!semantic.projected && codeDim !== vision.dim) {
-      throw new ConfigError(
-        `DualToken: semantic codes are ${codeDim} wide, the tower ${vision.dim}: without a projection they must be equal`,
-      );
+    if (!semantic.projected) requireEqualWidths(vision.dim, codeDim);
+    for (const layer of [semantic.layer, appearance.layer, appearance.shortcut?.layer ?? 0]) {
+      layerOf(layer, vision.layers);
     }
     const down = (outDim: number) => new AttentionProjection({ inDim: vision.dim, outDim, causal: false });
     const up = (inDim: number) => new AttentionProjection({ inDim, outDim: vision.dim, causal });
@@ -78,9 +78,6 @@ export class DualToken extends nn.Module {
     this.postquantPix = up(pixelDim);
     this.postQuantConv = new QuantResnetBlock(vision.dim, appearance.decoder.inChannels);
     this.decoder = new ConvPixelDecoder(appearance.decoder);
-    for (const layer of [semantic.layer, appearance.layer, appearance.shortcut?.layer ?? 0]) {
-      this.visionModel.layerOf(layer);
-    }
   }
 
   protected override get stateNames(): Readonly<Record<string, string>> {

@@ -1,5 +1,5 @@
 import { F, noGrad, type Tensor, tidy } from "@asvr/torch";
-import type { SiglipVisionTower } from "../vision/siglip.js";
+import type { VisionTower } from "../vision/visual-features.js";
 import { TokenizerBranch } from "./branch.js";
 import type { ResidualQuantizerConfig } from "./residual-quantizer.js";
 import type { PictureObjective } from "./visual-tokenizer.js";
@@ -13,10 +13,13 @@ export interface SemanticBranchConfig {
   readonly quantizer: Omit<ResidualQuantizerConfig, "dim">;
 }
 
-/** Semantic codes: residual quantization of late features, which carry meaning rather than pixels (paper Sec. 3.2). */
+/**
+ * Semantic codes: residual quantization of late features, which carry meaning rather than pixels (paper Sec. 3.2). Of any
+ * tower: the paper also has VQ-SigLIP 2, VQ-DINOv3 and VQ-DepthAnything (Tables 9 and 10).
+ */
 export class SemanticBranch extends TokenizerBranch implements PictureObjective {
   constructor(
-    encoder: SiglipVisionTower,
+    encoder: VisionTower,
     readonly config: SemanticBranchConfig,
   ) {
     super(encoder, config.layer, { ...config.quantizer, dim: encoder.config.dim });
@@ -26,7 +29,7 @@ export class SemanticBranch extends TokenizerBranch implements PictureObjective 
   loss(pixelValues: Tensor): Tensor {
     return noGrad(() =>
       tidy(() => {
-        const features = this.prepare(this.encoder.hiddenState(pixelValues, this.config.layer));
+        const features = this.prepare(this.hiddenState(pixelValues));
         if (!this.quantizer.started) this.quantizer.initialiseFrom(features);
         return this.quantizer.encodeAndUpdate(features).quantized.mseLoss(features);
       }),

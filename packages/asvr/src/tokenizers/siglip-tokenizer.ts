@@ -1,5 +1,7 @@
 import { nn, noGrad, type Tensor, tidy } from "@asvr/torch";
+import { ConfigError } from "../errors.js";
 import { SiglipTrunk, type SiglipTrunkConfig } from "../vision/siglip.js";
+import { layerOf } from "../vision/siglip-encoder.js";
 import { AttentionProjection } from "./quant-blocks.js";
 import { ResidualQuantizer, type ResidualQuantizerConfig } from "./residual-quantizer.js";
 import type { VisualTokenizer } from "./visual-tokenizer.js";
@@ -12,6 +14,14 @@ export interface SiglipTokenizerConfig {
   /** Whether an `AttentionProjection` brings it to the code dimension first; without one the two are equal. */
   readonly projected: boolean;
   readonly quantizer: ResidualQuantizerConfig;
+}
+
+/** @throws ConfigError for codes of another width than the tower's, with no projection between them */
+export function requireEqualWidths(towerDim: number, codeDim: number): void {
+  if (towerDim === codeDim) return;
+  throw new ConfigError(
+    `semantic codes are ${codeDim} wide, the tower ${towerDim}: without a projection they must be equal`,
+  );
 }
 
 /**
@@ -27,8 +37,9 @@ export class SiglipTokenizer extends nn.Module implements VisualTokenizer {
   constructor(readonly config: SiglipTokenizerConfig) {
     super();
     const { vision, layer, projected, quantizer } = config;
+    layerOf(layer, vision.layers);
+    if (!projected) requireEqualWidths(vision.dim, quantizer.dim);
     this.visionModel = new SiglipTrunk(vision);
-    this.visionModel.layerOf(layer);
     this.prequant = projected
       ? new AttentionProjection({ inDim: vision.dim, outDim: quantizer.dim, causal: false })
       : null;

@@ -16,7 +16,7 @@ export interface TextAlignedBranchConfig {
  * still tell which caption is true of the picture (a contrastive loss through the codes, as the tokenizers of VILA-U and
  * DualToken have). So the codes keep what words can say, where `SemanticBranch` keeps what the features are.
  */
-export class TextAlignedBranch extends TokenizerBranch {
+export class TextAlignedBranch extends TokenizerBranch<SiglipVisionTower> {
   readonly fc1: nn.Linear;
   readonly fc2: nn.Linear;
   readonly head: nn.Linear;

@@ -1,5 +1,7 @@
 import { F, manualSeed, memory, ShapeError, tidy } from "@asvr/torch";
 import { expect, test } from "vitest";
+import { Dinov3Tower } from "../vision/dinov3.js";
+import { dinov3Config } from "../vision/dinov3-hub.js";
 import { SiglipVisionTower } from "../vision/siglip.js";
 import { AppearanceBranch } from "./appearance-branch.js";
 import { AttentionProjection, QuantResnetBlock } from "./quant-blocks.js";
@@ -9,6 +11,8 @@ import type { VisualTokenizer } from "./visual-tokenizer.js";
 
 const update = { kind: "rq_ema", decay: 0.9, restartBelow: 0.03 } as const;
 const quantizer = { codebookSize: 12, depth: 3, shared: false, update };
+
+const small = { intermediate_size: 24, num_hidden_layers: 2, num_attention_heads: 2, image_size: 8, patch_size: 4 };
 
 function smallTower(): SiglipVisionTower {
   return new SiglipVisionTower({
@@ -76,6 +80,19 @@ test("the appearance branch learns to reconstruct; the encoder is left as it was
     }
     expect(losses.at(-1)!).toBeLessThan(losses[0]! - 0.1);
     expect(tower.parameters().every(({ grad }) => grad === null)).toBe(true);
+  });
+});
+
+test("a semantic branch of a DINOv3 tower quantizes its patches, not its class and register tokens", () => {
+  tidy(() => {
+    using tower = new Dinov3Tower(dinov3Config({ ...small, hidden_size: 16, num_register_tokens: 3 }));
+    using branch = new SemanticBranch(tower, { layer: -2, normaliseFeatures: true, quantizer });
+    const pixelValues = F.randn([2, 3, 8, 12]);
+    const codes = branch.encode(pixelValues);
+    expect(codes.shape).toEqual([2, 6, 3]);
+    const patches = tower.hiddenState(pixelValues, -2).narrow(1, 4, 6);
+    expect(codes.equal(branch.encodeFeatures(patches))).toBe(true);
+    expect(branch.loss(pixelValues).requiresGrad).toBe(false);
   });
 });
 

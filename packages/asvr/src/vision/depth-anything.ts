@@ -1,10 +1,11 @@
 import { nn, type Tensor, tidy } from "@asvr/torch";
+import { ConfigError } from "../errors.js";
 import { type Dinov2Config, Dinov2Tower } from "./dinov2.js";
-import { DptHead, DptNeck, type DptNeckConfig } from "./dpt.js";
+import { DptHead, DptNeck, type DptNeckConfig, requireFactors } from "./dpt.js";
+import { layerOf } from "./siglip-encoder.js";
 
-export interface DepthAnythingConfig {
-  /** backbone_config */
-  readonly backbone: Dinov2Config;
+/** What `backbone_config` says of the tower, and what is built on it. */
+export interface DepthAnythingConfig extends Dinov2Config {
   /** out_indices: the backbone's hidden states that depth is read from, early ones first. */
   readonly stages: readonly number[];
   /** apply_layernorm: whether they pass the backbone's final norm. */
@@ -35,17 +36,21 @@ export class DepthAnything extends nn.Module {
   readonly backbone: Dinov2Tower;
   readonly neck: DptNeck;
   readonly head: DptHead;
-  /** Sizes of the backbone. */
-  readonly config: Dinov2Config;
 
   /** @throws ConfigError for stages that the backbone doesn't have, and sizes that don't go together */
-  constructor(readonly depthConfig: DepthAnythingConfig) {
+  constructor(readonly config: DepthAnythingConfig) {
     super();
-    const { backbone, stages, neck, headDim, depth } = depthConfig;
-    this.config = backbone;
-    this.backbone = new Dinov2Tower(backbone);
-    for (const stage of stages) this.backbone.layerOf(stage);
-    this.neck = new DptNeck({ ...neck, dim: backbone.dim });
+    const { stages, neck, headDim, headStage, depth } = config;
+    if (stages.length !== neck.widths.length || stages.at(headStage) === undefined) {
+      throw new ConfigError(
+        `Depth Anything: ${stages.length} stages of the backbone for ${neck.widths.length} of the neck, ` +
+          `of which the head reads number ${headStage}`,
+      );
+    }
+    requireFactors(neck);
+    for (const stage of stages) layerOf(stage, config.layers);
+    this.backbone = new Dinov2Tower(config);
+    this.neck = new DptNeck({ ...neck, dim: config.dim });
     this.head = new DptHead(neck.fusionDim, headDim, depth.kind === "metric" ? depth.most : null);
   }
 
@@ -75,15 +80,15 @@ export class DepthAnything extends nn.Module {
    * @throws ShapeError when a side is no multiple of the patch size
    */
   forward(pixelValues: Tensor): DepthAnythingOutput {
-    const { stages, normaliseStages, headStage, backbone } = this.depthConfig;
+    const { stages, normaliseStages, headStage, patchSize } = this.config;
     const layers = stages.map((stage) => this.backbone.layerOf(stage));
     const states = this.backbone.hiddenStates(pixelValues, Math.max(...layers));
     const featureMaps = layers.map((layer) =>
       normaliseStages ? this.backbone.layernorm.forward(states[layer]!) : states[layer]!,
     );
-    const grid = { rows: pixelValues.size(2) / backbone.patchSize, columns: pixelValues.size(3) / backbone.patchSize };
-    const fused = this.neck.forward(featureMaps, grid);
-    const depth = this.head.forward(fused.at(headStage)!, [pixelValues.size(2), pixelValues.size(3)]);
+    const [height, width] = pixelValues.shape.slice(2) as [number, number];
+    const fused = this.neck.forward(featureMaps, { rows: height / patchSize, columns: width / patchSize });
+    const depth = this.head.forward(fused.at(headStage)!, [height, width]);
     return { featureMaps, fused, depth };
   }
 

@@ -31,7 +31,7 @@ export function dinov2Config(hub: HubDinov2, resizing: Dinov2Config["resizing"] 
     activation: activation === "gelu" ? "gelu" : "gelu-tanh",
     qkvBias: hub.qkv_bias ?? true,
     imageSize: hub.image_size ?? 224,
-    patchSize: hub.patch_size ?? 16,
+    patchSize: hub.patch_size ?? 14,
     resizing,
   };
 }
@@ -58,14 +58,14 @@ const smallBackbone = {
   out_indices: [9, 10, 11, 12],
 };
 
-/** @throws ConfigError for what `dinov2Config` refuses, and stages that are not named */
+/** @throws ConfigError for what `dinov2Config` refuses, and for stages that have no such name */
 export function depthAnythingConfig(
   hub: HubDepthAnything,
   resizing: Dinov2Config["resizing"] = "bicubic",
 ): DepthAnythingConfig {
   const backbone: NonNullable<HubDepthAnything["backbone_config"]> = hub.backbone_config ?? smallBackbone;
   return {
-    backbone: dinov2Config(backbone, resizing),
+    ...dinov2Config(backbone, resizing),
     stages: stagesOf(backbone),
     normaliseStages: backbone.apply_layernorm ?? true,
     neck: {
@@ -79,14 +79,15 @@ export function depthAnythingConfig(
   };
 }
 
-/** Stages by index, or by name: "stem" is the embeddings, "stage3" the output of layer 3. Of neither, the last. */
+/** Stages by index, or by name: "stem" is the embeddings, "stage3" the output of layer 3. Of neither, the last layer's. */
 function stagesOf(backbone: NonNullable<HubDepthAnything["backbone_config"]>): readonly number[] {
-  if (backbone.out_indices) return backbone.out_indices;
-  return (backbone.out_features ?? []).map((name) => {
+  const { out_indices: indices, out_features: names } = backbone;
+  if (indices) return indices;
+  if (!names) return [-1];
+  return names.map((name) => {
     if (name === "stem") return 0;
     const [, layer] = /^stage(\d+)$/.exec(name) ?? [];
-    if (layer === undefined)
-      throw new ConfigError(`Depth Anything: out_features has "${name}", expected "stage3" or so`);
-    return Number(layer);
+    if (layer !== undefined) return Number(layer);
+    throw new ConfigError(`Depth Anything: out_features has "${name}", expected "stem" or "stage" and a number`);
   });
 }

@@ -24,12 +24,11 @@ export class DptNeck extends nn.Module {
   readonly convs: readonly nn.Conv2d[];
   readonly fusion: readonly FusionLayer[];
 
-  /** @throws ConfigError when stages and factors are not equally many, or a factor can't be had */
-  constructor({ dim, factors, widths, fusionDim }: DptNeckConfig) {
+  /** @throws ConfigError as `requireFactors` */
+  constructor(config: DptNeckConfig) {
     super();
-    if (factors.length !== widths.length) {
-      throw new ConfigError(`DPT: there are ${factors.length} factors for ${widths.length} stages`);
-    }
+    requireFactors(config);
+    const { dim, factors, widths, fusionDim } = config;
     this.reassemble = widths.map((width, stage) => new ReassembleLayer(dim, width, factors[stage]!));
     this.convs = widths.map((width) => new nn.Conv2d(width, fusionDim, 3, { padding: 1, bias: false }));
     this.fusion = widths.map(() => new FusionLayer(fusionDim));
@@ -55,6 +54,17 @@ export class DptNeck extends nn.Module {
       fused.push(this.fusion[index]!.forward(map, fused.at(-1) ?? null, size));
     }
     return fused;
+  }
+}
+
+/** @throws ConfigError when stages and factors are not equally many, or a factor can't be had */
+export function requireFactors({ factors, widths }: Pick<DptNeckConfig, "factors" | "widths">): void {
+  if (factors.length !== widths.length) {
+    throw new ConfigError(`DPT: there are ${factors.length} factors for ${widths.length} stages`);
+  }
+  for (const factor of factors) {
+    if (factor > 0 && Number.isInteger(factor >= 1 ? factor : 1 / factor)) continue;
+    throw new ConfigError(`DPT: a stage can't be made ${factor} times as fine: expected a whole number, or 1 over one`);
   }
 }
 
@@ -88,10 +98,8 @@ class ReassembleLayer extends nn.Module {
 
 function resizingBy(factor: number, width: number): nn.ConvTranspose2d | nn.Conv2d | null {
   if (factor === 1) return null;
-  if (factor > 1 && Number.isInteger(factor)) return new nn.ConvTranspose2d(width, width, factor, { stride: factor });
-  const stride = 1 / factor;
-  if (factor > 0 && Number.isInteger(stride)) return new nn.Conv2d(width, width, 3, { stride, padding: 1 });
-  throw new ConfigError(`DPT: a stage can't be made ${factor} times as fine: expected a whole number, or 1 over one`);
+  if (factor > 1) return new nn.ConvTranspose2d(width, width, factor, { stride: factor });
+  return new nn.Conv2d(width, width, 3, { stride: 1 / factor, padding: 1 });
 }
 
 /** Adds a stage to what was fused before it, refines the sum and resizes it. */

@@ -39,10 +39,10 @@ export interface FeatureSelection {
  * A vision tower and which of its hidden states a language model reads: LLaVA's `vision_feature_layer` and
  * `vision_feature_select_strategy`. The tower stays its owner's.
  */
-export class VisualFeatures {
+export class VisualFeatures<Tower extends VisionTower = VisionTower> {
   /** @throws ConfigError when there is no such layer, or none is asked for */
   constructor(
-    readonly tower: VisionTower,
+    readonly tower: Tower,
     readonly selection: FeatureSelection,
   ) {
     if (selection.layers.length === 0) throw new ConfigError("visual features: no layer is selected");
