@@ -87,16 +87,26 @@ export function sentencePieceFiles(
   const processor = new SentencePieceProcessor(readSentencePieceModel(file));
   const tokens = collectAddedTokens(processor.ids, named, addedTokens);
   const idOf = (name: string | undefined) => tokens.find(({ content }) => content === name)?.id;
+  const namedIds = specialNames(named).map((name) => idOf(name)!);
   const ids = (isWanted: boolean, name: string | undefined) => (isWanted ? [idOf(name)!].filter(Number.isInteger) : []);
   const engine = new SentencePieceEngine(processor, {
     addedTokens: tokens,
     legacy: family === "gemma" || (config.legacy ?? true),
     addPrefixSpace: config.add_prefix_space ?? true,
     unknownToken: nameOf(named.unk_token) ?? "<unk>",
+    namedIds,
     startIds: ids(config.add_bos_token ?? true, nameOf(named.bos_token)),
     endIds: ids(config.add_eos_token ?? false, nameOf(named.eos_token)),
   });
   return { engine, config: named };
+}
+
+/** The special tokens that have a name, or are named as special. */
+function specialNames(config: SentencePieceConfig): string[] {
+  const { bos_token, eos_token, unk_token, pad_token, additional_special_tokens, extra_special_tokens } = config;
+  const more = [...(additional_special_tokens ?? []), ...Object.values(extra_special_tokens ?? {})];
+  const names = [bos_token, eos_token, unk_token, pad_token, ...more].map(nameOf);
+  return names.filter((name): name is string => typeof name === "string" && name !== "");
 }
 
 /** Added tokens with their ids: those of a special token that no file numbers follow the vocabulary. */
@@ -112,10 +122,7 @@ function collectAddedTokens(
   for (const [content, id] of Object.entries(numbered)) {
     if (!tokens.has(content)) tokens.set(content, { content, id, special: false });
   }
-  const { bos_token, eos_token, unk_token, pad_token, additional_special_tokens } = config;
-  const special = [bos_token, eos_token, unk_token, pad_token, ...(additional_special_tokens ?? [])];
-  for (const content of special.map(nameOf)) {
-    if (content === undefined || content === "") continue;
+  for (const content of specialNames(config)) {
     const known = tokens.get(content);
     const next = Math.max(ids.size - 1, ...[...tokens.values()].map((token) => token.id)) + 1;
     tokens.set(content, { ...known, content, id: known?.id ?? ids.get(content) ?? next, special: true });

@@ -97,7 +97,7 @@ function sentencePiece(metadata: Metadata, vocabulary: GgufVocabulary): TextToke
   const idOf = (name: unknown) => (typeof name === "string" ? [tokens.indexOf(name)] : []);
   const engine = new SentencePieceEngine(new SentencePieceProcessor(consistent(model)), {
     addedTokens: added,
-    ...{ legacy: true, addPrefixSpace: true },
+    ...{ legacy: true, addPrefixSpace: true, namedIds: [] },
     unknownToken: tokens[kinds.indexOf("unknown")]!,
     startIds: (addBos ?? true) ? idOf(names.bos_token) : [],
     endIds: addEos ? idOf(names.eos_token) : [],
