@@ -84,7 +84,7 @@ test("Llama's tokenizer.model gives the ids of its tokenizer.json", () => {
 });
 
 test.each(Object.entries(models))("a trained model gives the ids of sentencepiece: %s", (_, { file, ids }) => {
-  const model = readSentencePieceModel(gunzipSync(Buffer.from(file, "base64")));
+  const model = readSentencePieceModel(Uint8Array.from(gunzipSync(Buffer.from(file, "base64"))));
   const processor = new SentencePieceProcessor(model);
   for (const [index, line] of ids.entries()) {
     const text = texts[index * 4]!;

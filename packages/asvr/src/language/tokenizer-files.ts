@@ -66,10 +66,13 @@ export function readTokenizerFolder(folder: string): TokenizerFiles {
 }
 
 /** The tokenizers whose ids are SentencePiece's own, and how they place spaces. Others shift them. */
-const families: Readonly<Record<string, "llama" | "gemma">> = {
-  ...{ LlamaTokenizer: "llama", LlamaTokenizerFast: "llama", PreTrainedTokenizerFast: "llama" },
-  ...{ GemmaTokenizer: "gemma", GemmaTokenizerFast: "gemma" },
-};
+const families: ReadonlyMap<string, "llama" | "gemma"> = new Map([
+  ["LlamaTokenizer", "llama"],
+  ["LlamaTokenizerFast", "llama"],
+  ["PreTrainedTokenizerFast", "llama"],
+  ["GemmaTokenizer", "gemma"],
+  ["GemmaTokenizerFast", "gemma"],
+]);
 
 /** A SentencePiece model with the settings and added tokens that transformers keeps beside it. */
 export function sentencePieceFiles(
@@ -78,10 +81,10 @@ export function sentencePieceFiles(
   addedTokens: Readonly<Record<string, number>> = {},
 ): TokenizerFiles {
   const named = { bos_token: "<s>", eos_token: "</s>", unk_token: "<unk>", ...withoutUndefined(config) };
-  const family = families[config.tokenizer_class ?? "LlamaTokenizer"];
+  const family = families.get(config.tokenizer_class ?? "LlamaTokenizer");
   if (family === undefined) {
     throw new ConfigError(
-      `tokenizer_class is ${config.tokenizer_class}, whose ids may differ from its SentencePiece model's. Known are ${Object.keys(families).join(", ")}; for others save a tokenizer.json with transformers.`,
+      `tokenizer_class is ${config.tokenizer_class}, whose ids may differ from its SentencePiece model's. Known are ${[...families.keys()].join(", ")}; for others save a tokenizer.json with transformers.`,
     );
   }
   const processor = new SentencePieceProcessor(readSentencePieceModel(file));

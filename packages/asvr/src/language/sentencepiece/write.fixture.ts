@@ -4,7 +4,7 @@ import { type PieceKind, pieceKinds, type SentencePieceModel } from "./model-pro
 export function writeSentencePieceModel(model: SentencePieceModel): Uint8Array {
   const { pieces, kind, byteFallback, whitespaceAsSuffix, normalizer } = model;
   const flag = (number: number, value: boolean) => numberField(number, value ? 1 : 0);
-  return Buffer.concat([
+  const file = Buffer.concat([
     ...pieces.map((piece) =>
       bytesField(
         1,
@@ -29,6 +29,7 @@ export function writeSentencePieceModel(model: SentencePieceModel): Uint8Array {
       ]),
     ),
   ]);
+  return Uint8Array.from(file);
 }
 
 function numberOf(kind: PieceKind): number {
