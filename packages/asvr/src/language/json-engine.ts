@@ -50,6 +50,11 @@ export class JsonEngine implements TokenizerEngine {
     return this.#bare.encode(text, { add_special_tokens: false }).ids;
   }
 
+  encodeStart(text: string): number[] {
+    const isText = text !== "" && !this.addedTokens.some(({ content }) => text.startsWith(content));
+    return this.encodeBare(isText && this.prefixRule === "first" ? ` ${text}` : text);
+  }
+
   decode(ids: readonly number[], skipSpecialTokens: boolean): string {
     return this.#library.decode(ids, { skip_special_tokens: skipSpecialTokens });
   }

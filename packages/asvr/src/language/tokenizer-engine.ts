@@ -27,6 +27,8 @@ export interface TokenizerEngine {
   encode(text: string, addSpecialTokens: boolean): number[];
   /** The ids of a text without its dummy space and special tokens. */
   encodeBare(text: string): number[];
+  /** The ids of a text at whose beginning, and only there, the dummy space may stand: for all rules but "every". */
+  encodeStart(text: string): number[];
   /** The text of ids, which all are tokens. */
   decode(ids: readonly number[], skipSpecialTokens: boolean): string;
 }
@@ -38,6 +40,7 @@ export interface TokenizerConfig {
   pad_token?: TokenName;
   unk_token?: TokenName;
   additional_special_tokens?: TokenName[];
+  extra_special_tokens?: Readonly<Record<string, TokenName>> | TokenName[];
   clean_up_tokenization_spaces?: boolean;
 }
 export type TokenName = string | { content: string } | null;

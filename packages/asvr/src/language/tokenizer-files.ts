@@ -66,10 +66,13 @@ export function readTokenizerFolder(folder: string): TokenizerFiles {
 }
 
 /** The tokenizers whose ids are SentencePiece's own, and how they place spaces. Others shift them. */
-const families: Readonly<Record<string, "llama" | "gemma">> = {
-  ...{ LlamaTokenizer: "llama", LlamaTokenizerFast: "llama", PreTrainedTokenizerFast: "llama" },
-  ...{ GemmaTokenizer: "gemma", GemmaTokenizerFast: "gemma" },
-};
+const families: ReadonlyMap<string, "llama" | "gemma"> = new Map([
+  ["LlamaTokenizer", "llama"],
+  ["LlamaTokenizerFast", "llama"],
+  ["PreTrainedTokenizerFast", "llama"],
+  ["GemmaTokenizer", "gemma"],
+  ["GemmaTokenizerFast", "gemma"],
+]);
 
 /** A SentencePiece model with the settings and added tokens that transformers keeps beside it. */
 export function sentencePieceFiles(
@@ -78,25 +81,35 @@ export function sentencePieceFiles(
   addedTokens: Readonly<Record<string, number>> = {},
 ): TokenizerFiles {
   const named = { bos_token: "<s>", eos_token: "</s>", unk_token: "<unk>", ...withoutUndefined(config) };
-  const family = families[config.tokenizer_class ?? "LlamaTokenizer"];
+  const family = families.get(config.tokenizer_class ?? "LlamaTokenizer");
   if (family === undefined) {
     throw new ConfigError(
-      `tokenizer_class is ${config.tokenizer_class}, whose ids may differ from its SentencePiece model's. Known are ${Object.keys(families).join(", ")}; for others save a tokenizer.json with transformers.`,
+      `tokenizer_class is ${config.tokenizer_class}, whose ids may differ from its SentencePiece model's. Known are ${[...families.keys()].join(", ")}; for others save a tokenizer.json with transformers.`,
     );
   }
   const processor = new SentencePieceProcessor(readSentencePieceModel(file));
   const tokens = collectAddedTokens(processor.ids, named, addedTokens);
   const idOf = (name: string | undefined) => tokens.find(({ content }) => content === name)?.id;
+  const namedIds = specialNames(named).map((name) => idOf(name)!);
   const ids = (isWanted: boolean, name: string | undefined) => (isWanted ? [idOf(name)!].filter(Number.isInteger) : []);
   const engine = new SentencePieceEngine(processor, {
     addedTokens: tokens,
     legacy: family === "gemma" || (config.legacy ?? true),
     addPrefixSpace: config.add_prefix_space ?? true,
     unknownToken: nameOf(named.unk_token) ?? "<unk>",
+    namedIds,
     startIds: ids(config.add_bos_token ?? true, nameOf(named.bos_token)),
     endIds: ids(config.add_eos_token ?? false, nameOf(named.eos_token)),
   });
   return { engine, config: named };
+}
+
+/** The special tokens that have a name, or are named as special. */
+function specialNames(config: SentencePieceConfig): string[] {
+  const { bos_token, eos_token, unk_token, pad_token, additional_special_tokens, extra_special_tokens } = config;
+  const more = [...(additional_special_tokens ?? []), ...Object.values(extra_special_tokens ?? {})];
+  const names = [bos_token, eos_token, unk_token, pad_token, ...more].map(nameOf);
+  return names.filter((name): name is string => typeof name === "string" && name !== "");
 }
 
 /** Added tokens with their ids: those of a special token that no file numbers follow the vocabulary. */
@@ -112,10 +125,7 @@ function collectAddedTokens(
   for (const [content, id] of Object.entries(numbered)) {
     if (!tokens.has(content)) tokens.set(content, { content, id, special: false });
   }
-  const { bos_token, eos_token, unk_token, pad_token, additional_special_tokens } = config;
-  const special = [bos_token, eos_token, unk_token, pad_token, ...(additional_special_tokens ?? [])];
-  for (const content of special.map(nameOf)) {
-    if (content === undefined || content === "") continue;
+  for (const content of specialNames(config)) {
     const known = tokens.get(content);
     const next = Math.max(ids.size - 1, ...[...tokens.values()].map((token) => token.id)) + 1;
     tokens.set(content, { ...known, content, id: known?.id ?? ids.get(content) ?? next, special: true });

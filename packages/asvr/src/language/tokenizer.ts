@@ -142,8 +142,7 @@ export class TextTokenizer {
       const cut = this.#firstAddedToken(piece);
       return [...this.#engine.encodeBare(piece.slice(0, cut)), ...this.encode(piece.slice(cut))];
     }
-    const wantsSpace = prefixRule === "first" && before === "nothing" && this.#firstAddedToken(piece) > 0;
-    return this.#engine.encodeBare(wantsSpace ? ` ${piece}` : piece);
+    return before === "nothing" ? this.#engine.encodeStart(piece) : this.#engine.encodeBare(piece);
   }
 
   /** Where the first added token begins; the length of the text if there is none. */

@@ -24,9 +24,11 @@ const llama3: PreTokenizer = { splits: [gpt4("\\p{N}{1,3}")], ignoresMerges: tru
 const qwen2: PreTokenizer = { splits: [gpt4("\\p{N}")], composes: true };
 
 /** `tokenizer.ggml.pre` by name: the tokenizers of the models that llama.cpp tells apart. */
-export const patterns: Readonly<Record<string, PreTokenizer>> = {
-  ...{ "gpt-2": gpt2, phi2: gpt2, olmo: gpt2, mpt: gpt2 },
-  ...{ smollm: digitsApart, starcoder: digitsApart, refact: digitsApart, "command-r": digitsApart },
-  ...{ "llama-bpe": llama3, llama3: llama3, "llama-v3": llama3 },
-  ...{ qwen2, "deepseek-r1-qwen": qwen2 },
-};
+export const patterns: ReadonlyMap<string, PreTokenizer> = new Map(
+  Object.entries({
+    ...{ "gpt-2": gpt2, phi2: gpt2, olmo: gpt2, mpt: gpt2 },
+    ...{ smollm: digitsApart, starcoder: digitsApart, refact: digitsApart, "command-r": digitsApart },
+    ...{ "llama-bpe": llama3, llama3: llama3, "llama-v3": llama3 },
+    ...{ qwen2, "deepseek-r1-qwen": qwen2 },
+  }),
+);

@@ -46,10 +46,10 @@ export function tokenizerFromGguf(metadata: Metadata): TextTokenizer {
 function byteLevel(metadata: Metadata, vocabulary: GgufVocabulary): TextTokenizer {
   const { tokens, added, names, addBos, addEos } = vocabulary;
   const pre = metadata.get("tokenizer.ggml.pre") ?? "default";
-  const known = patterns[String(pre)];
+  const known = patterns.get(String(pre));
   if (known === undefined) {
     throw new ConfigError(
-      `GGUF tokenizer: tokenizer.ggml.pre is ${JSON.stringify(pre)}, whose way of splitting is not known. Known are ${Object.keys(patterns).join(", ")}.`,
+      `GGUF tokenizer: tokenizer.ggml.pre is ${JSON.stringify(pre)}, whose way of splitting is not known. Known are ${[...patterns.keys()].join(", ")}.`,
     );
   }
   const bos = (addBos ?? known.addsBos === true) && names.bos_token ? [special(names.bos_token as string)] : [];
@@ -97,7 +97,7 @@ function sentencePiece(metadata: Metadata, vocabulary: GgufVocabulary): TextToke
   const idOf = (name: unknown) => (typeof name === "string" ? [tokens.indexOf(name)] : []);
   const engine = new SentencePieceEngine(new SentencePieceProcessor(consistent(model)), {
     addedTokens: added,
-    ...{ legacy: true, addPrefixSpace: true },
+    ...{ legacy: true, addPrefixSpace: true, namedIds: [] },
     unknownToken: tokens[kinds.indexOf("unknown")]!,
     startIds: (addBos ?? true) ? idOf(names.bos_token) : [],
     endIds: addEos ? idOf(names.eos_token) : [],
@@ -173,7 +173,7 @@ function described(value: unknown): string {
 /** A merge is two tokens with a space between; a token may begin with one. */
 function pairOf(merge: string): [string, string] {
   const space = merge.indexOf(" ", 1);
-  return [merge.slice(0, space), merge.slice(space + 1)];
+  return space < 0 ? [merge, ""] : [merge.slice(0, space), merge.slice(space + 1)];
 }
 
 function special(id: string) {

@@ -15,26 +15,27 @@ export class AddedTokenSplitter {
   split(text: string): (string | AddedToken)[] {
     const parts = this.#cut(text);
     for (const [index, part] of parts.entries()) {
-      if (typeof part === "string") continue;
-      const [before, after] = [parts[index - 1], parts[index + 1]];
-      const left = typeof before === "string" ? before : "";
-      const right = typeof after === "string" ? after : "";
-      if (part.rstrip && right !== "") parts[index + 1] = right.trimStart();
-      if (part.lstrip && left !== "") parts[index - 1] = left.trimEnd();
-      if (!part.single_word) continue;
+      const token = this.#tokens.get(part);
+      if (token === undefined) continue;
+      const left = parts[index - 1] ?? "";
+      const right = parts[index + 1] ?? "";
+      if (token.rstrip && right !== "") parts[index + 1] = right.trimStart();
+      if (token.lstrip && left !== "") parts[index - 1] = left.trimEnd();
+      if (!token.single_word) continue;
+      // A neighbour that is a token is one no longer, once this one is joined to it: so does transformers.
       if (left !== "" && !left.endsWith(" ")) {
-        parts[index - 1] = left + part.content;
+        parts[index - 1] += part;
         parts[index] = "";
       } else if (right !== "" && !right.startsWith(" ")) {
-        parts[index + 1] = part.content + right;
+        parts[index + 1] = part + right;
         parts[index] = "";
       }
     }
-    return parts.filter((part) => part !== "");
+    return parts.filter((part) => part !== "").map((part) => this.#tokens.get(part) ?? part);
   }
 
-  #cut(text: string): (string | AddedToken)[] {
-    const parts: (string | AddedToken)[] = [];
+  #cut(text: string): string[] {
+    const parts: string[] = [];
     let start = 0;
     for (let at = 0; at < text.length; ) {
       const length = this.#matcher.longestAt(text, at);
@@ -43,7 +44,7 @@ export class AddedTokenSplitter {
         continue;
       }
       if (at > start) parts.push(text.slice(start, at));
-      parts.push(this.#tokens.get(text.slice(at, at + length))!);
+      parts.push(text.slice(at, at + length));
       at += length;
       start = at;
     }

@@ -11,6 +11,8 @@ export interface SentencePieceOptions {
   /** Whether a text gets a dummy space, where not `legacy`. */
   readonly addPrefixSpace: boolean;
   readonly unknownToken: string;
+  /** Special tokens that have a part, such as bos: a dummy space right before one is dropped. */
+  readonly namedIds: readonly number[];
   /** What is put before and after a text. */
   readonly startIds: readonly number[];
   readonly endIds: readonly number[];
@@ -27,6 +29,9 @@ export class SentencePieceEngine implements TokenizerEngine {
   readonly #splitter: AddedTokenSplitter;
   readonly #tokens: ReadonlyMap<number, string>;
   readonly #special: ReadonlySet<number>;
+  readonly #named: ReadonlySet<number>;
+  /** A piece that is an added token, too, has that one's id. */
+  readonly #renumbered = new Map<number, number>();
   readonly #unknownLength: number;
 
   constructor(processor: SentencePieceProcessor, options: SentencePieceOptions) {
@@ -38,6 +43,11 @@ export class SentencePieceEngine implements TokenizerEngine {
     this.vocabulary = new Map([...processor.ids, ...addedTokens.map(({ content, id }) => [content, id] as const)]);
     this.#tokens = new Map([...this.vocabulary].map(([token, id]) => [id, token]));
     this.#special = new Set(addedTokens.filter(({ special }) => special).map(({ id }) => id));
+    for (const { content, id } of addedTokens) {
+      const own = processor.ids.get(content);
+      if (own !== undefined) this.#renumbered.set(own, id);
+    }
+    this.#named = new Set(options.namedIds);
     this.#unknownLength = processor.encode(options.unknownToken, { dummySpace: false }).length;
     const hasDummy = legacy ? processor.model.normalizer.addDummyPrefix : addPrefixSpace;
     this.prefixRule = hasDummy ? (legacy ? "every" : "first") : "none";
@@ -48,12 +58,22 @@ export class SentencePieceEngine implements TokenizerEngine {
   }
 
   encode(text: string, addSpecialTokens: boolean): number[] {
-    const ids = this.#options.legacy ? this.#parts(text, true) : this.#encodeOnce(text);
+    const ids = this.#options.legacy ? this.#parts(text, true) : this.encodeStart(text);
     return addSpecialTokens ? [...this.#options.startIds, ...ids, ...this.#options.endIds] : ids;
   }
 
   encodeBare(text: string): number[] {
-    return this.#parts(text, false);
+    return this.#parts(this.#options.legacy ? text : text.replaceAll(SPACE_SYMBOL, " "), false);
+  }
+
+  encodeStart(text: string): number[] {
+    if (text === "") return [];
+    const spaced = text.replaceAll(SPACE_SYMBOL, " ");
+    const parts = this.#splitter.split(this.prefixRule === "none" ? spaced : SPACE_SYMBOL + spaced);
+    const [first, second] = parts;
+    const isLost = first === SPACE_SYMBOL || first === " ";
+    if (isLost && typeof second === "object" && this.#named.has(second.id)) parts.shift();
+    return this.#encodeParts(parts, false);
   }
 
   decode(ids: readonly number[], skipSpecialTokens: boolean): string {
@@ -76,26 +96,22 @@ export class SentencePieceEngine implements TokenizerEngine {
     return this.prefixRule !== "none" && text.startsWith(" ") ? text.slice(1) : text;
   }
 
-  /** `legacy: false`: one dummy space for the whole text, and none if a special token comes first. */
-  #encodeOnce(text: string): number[] {
-    if (this.prefixRule === "none" || text === "") return this.#parts(text, false);
-    const ids = this.#parts(SPACE_SYMBOL + text, false);
-    const isLost = ids.length > 1 && this.tokenOf(ids[0]!) === SPACE_SYMBOL && this.#special.has(ids[1]!);
-    return isLost ? ids.slice(1) : ids;
+  #parts(text: string, dummySpace: boolean): number[] {
+    return this.#encodeParts(this.#splitter.split(text), dummySpace);
   }
 
-  #parts(text: string, dummySpace: boolean): number[] {
-    const { legacy } = this.#options;
-    const parts = this.#splitter.split(legacy ? text : text.replaceAll(SPACE_SYMBOL, " "));
+  #encodeParts(parts: readonly (string | AddedToken)[], dummySpace: boolean): number[] {
     return parts.flatMap((part) => {
       if (typeof part !== "string") return [part.id];
-      return legacy ? this.#processor.encode(part, { dummySpace }) : this.#encodeInside(part);
+      const ids = this.#options.legacy ? this.#processor.encode(part, { dummySpace }) : this.#encodeInside(part);
+      return ids.map((id) => this.#renumbered.get(id) ?? id);
     });
   }
 
   /** A text that begins with spaces keeps them: transformers puts the unknown token before it, and takes it off again. */
   #encodeInside(text: string): number[] {
-    if (!text.startsWith(" ")) return this.#processor.encode(text, { dummySpace: false });
+    if (!text.startsWith(" ") && !text.startsWith(SPACE_SYMBOL))
+      return this.#processor.encode(text, { dummySpace: false });
     const ids = this.#processor.encode(this.#options.unknownToken + text, { dummySpace: false });
     return ids.slice(this.#unknownLength);
   }
