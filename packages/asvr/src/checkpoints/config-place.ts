@@ -1,3 +1,4 @@
+import { readFileSync } from "node:fs";
 import type { z } from "zod";
 import { ConfigError } from "../errors.js";
 
@@ -26,4 +27,16 @@ export function parseConfig<Schema extends z.ZodType>(
     return `${fieldAt(place, path.join("."))} is ${JSON.stringify(value) ?? "missing"}: ${message}`;
   });
   throw new ConfigError(faults.join("\n"));
+}
+
+/** Reads a file that is one JSON object. @throws ConfigError */
+export function readConfig(file: string): Record<string, unknown> {
+  let json: unknown;
+  try {
+    json = JSON.parse(readFileSync(file, "utf8"));
+  } catch (cause) {
+    throw new ConfigError(`${file}: can't be read: ${(cause as Error).message}`, { cause });
+  }
+  if (typeof json === "object" && json !== null && !Array.isArray(json)) return json as Record<string, unknown>;
+  throw new ConfigError(`${file}: is no JSON object`);
 }

@@ -1,10 +1,8 @@
-import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import { CheckpointError, type DType, nn, openWeights, type Tensor, tidy } from "@asvr/torch";
-import { ConfigError } from "../errors.js";
 import { Llava, type LlavaConfig } from "../model/llava.js";
 import { LlavaNext } from "../model/llava-next.js";
-import type { ConfigPlace } from "./config-place.js";
+import { type ConfigPlace, readConfig } from "./config-place.js";
 import { llavaConfig, llavaNextConfig } from "./llava-config.js";
 import { llavaWeights, outputMatrix } from "./llava-names.js";
 
@@ -62,15 +60,4 @@ function dropTiedOutput(weights: Map<string, Tensor>, folder: string): void {
     );
   }
   weights.delete(outputMatrix);
-}
-
-function readConfig(file: string): Record<string, unknown> {
-  let json: unknown;
-  try {
-    json = JSON.parse(readFileSync(file, "utf8"));
-  } catch (cause) {
-    throw new ConfigError(`${file}: can't be read: ${(cause as Error).message}`, { cause });
-  }
-  if (typeof json === "object" && json !== null && !Array.isArray(json)) return json as Record<string, unknown>;
-  throw new ConfigError(`${file}: is no JSON object`);
 }

@@ -40,3 +40,21 @@ test("resizing keeps an even colour and gives the size asked for", () => {
 test("a size that is none is refused", () => {
   expect(() => preprocess(wide, { ...siglipPreprocessing, size: 0 })).toThrow("size is 0");
 });
+
+test("crop mode: the shorter side as asked, the longer one with it, rounded down; then the middle", () => {
+  const data = Uint8Array.from({ length: 7 * 5 * 3 }, (_, at) => (at * 37) % 256);
+  const image = { width: 7, height: 5, data };
+  const cropped = preprocess(image, { ...siglipPreprocessing, mode: "crop", size: 4, shortestEdge: 6 });
+  const whole = resize(image, 8, 6); // 6 * 7 / 5 = 8.4
+  const value = (row: number, column: number) => whole.data[(row * 8 + column) * 3]!;
+  const want = [1, 2, 3, 4].flatMap((row) => [2, 3, 4, 5].map((column) => value(row, column)));
+  expect([...cropped.subarray(0, 16)]).toEqual(want.map((x) => Math.fround((x / 255 - 0.5) / 0.5)));
+});
+
+test("crop mode of a square that is larger than the picture: black around it", () => {
+  const white = { width: 2, height: 2, data: new Uint8Array(12).fill(255) };
+  const settings = { ...siglipPreprocessing, mode: "crop", size: 5, shortestEdge: 2 } as const;
+  const plane = preprocess(white, settings).subarray(0, 25);
+  const lit = [...plane.keys()].filter((at) => plane[at] === 1);
+  expect(lit).toEqual([12, 13, 17, 18]); // as Hugging Face's CLIP processor has it: the odd rest above and to the left
+});

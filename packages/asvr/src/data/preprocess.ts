@@ -1,13 +1,20 @@
 import { ConfigError } from "../errors.js";
 import type { RgbImage } from "./images.js";
-import { resize } from "./resize.js";
+import { type Resampling, resize } from "./resize.js";
 
 /** How a picture becomes a vision encoder's input. */
 export interface Preprocessing {
   /** Side of the square that the encoder sees, in pixels. */
   size: number;
-  /** Stretch the picture to the square, or set it in the middle of one first. */
-  mode: "resize" | "pad";
+  /**
+   * Stretch the picture to the square, set it in the middle of one first, or bring its shorter side to `shortestEdge`
+   * and cut the middle out, as CLIP does.
+   */
+  mode: "resize" | "pad" | "crop";
+  /** Default: `size`. */
+  shortestEdge?: number;
+  /** Default: bicubic. */
+  resampling?: Resampling;
   /** Of red, green, blue, on the scale of 0 to 1. */
   mean: readonly [number, number, number];
   std: readonly [number, number, number];
@@ -29,13 +36,11 @@ export const siglipPreprocessing: Preprocessing = {
  * @throws ConfigError when the size is not a positive whole number
  */
 export function preprocess(image: RgbImage, settings: Preprocessing): Float32Array {
-  const { size, mode, mean, std } = settings;
+  const { size, mean, std } = settings;
   if (!Number.isInteger(size) || size < 1) {
     throw new ConfigError(`preprocess: size is ${size}; give the encoder's image size in whole pixels.`);
   }
-  const background = settings.background ?? mean.map((part) => Math.floor(part * 255));
-  const whole = mode === "pad" ? padToSquare(image, background) : image;
-  const { data } = resize(whole, size, size);
+  const { data } = squareOf(image, settings);
   const plane = size * size;
   const pixelValues = new Float32Array(3 * plane);
   for (let channel = 0; channel < 3; channel++) {
@@ -44,6 +49,30 @@ export function preprocess(image: RgbImage, settings: Preprocessing): Float32Arr
     }
   }
   return pixelValues;
+}
+
+function squareOf(image: RgbImage, settings: Preprocessing): RgbImage {
+  const { size, mode, mean, resampling, shortestEdge = size } = settings;
+  if (mode === "crop") {
+    const shorter = Math.min(image.width, image.height);
+    const side = (length: number) => Math.trunc((shortestEdge * length) / shorter);
+    return middleOf(resize(image, side(image.width), side(image.height), resampling), size);
+  }
+  const background = settings.background ?? mean.map((part) => Math.floor(part * 255));
+  return resize(mode === "pad" ? padToSquare(image, background) : image, size, size, resampling);
+}
+
+/** The square in the middle of a picture, black where it reaches over the border. */
+function middleOf({ width, height, data }: RgbImage, size: number): RgbImage {
+  const top = Math.floor((height - size) / 2);
+  const left = Math.floor((width - size) / 2);
+  const middle = new Uint8Array(size * size * 3);
+  const columns = { from: Math.max(0, left), to: Math.min(width, left + size) };
+  for (let row = Math.max(0, top); row < Math.min(height, top + size); row++) {
+    const line = data.subarray((row * width + columns.from) * 3, (row * width + columns.to) * 3);
+    middle.set(line, ((row - top) * size + columns.from - left) * 3);
+  }
+  return { width: size, height: size, data: middle };
 }
 
 /** The picture in the middle of a square of its longer side; a spare pixel goes below or to the right. */

@@ -1,0 +1,60 @@
+import { join } from "node:path";
+import { type Preprocessing, siglipPreprocessing } from "../data/preprocess.js";
+import { ConfigError } from "../errors.js";
+import { readConfig } from "./config-place.js";
+import type { TowerDescription } from "./original-llava-config.js";
+import { readPreprocessing } from "./preprocessor-config.js";
+import { visionConfig } from "./vision-config.js";
+
+/** CLIP's own numbers. */
+const clipPreprocessing: Omit<Preprocessing, "size"> = {
+  mode: "crop",
+  mean: [0.48145466, 0.4578275, 0.40821073],
+  std: [0.26862954, 0.26130258, 0.27577711],
+};
+
+const clipLarge = (imageSize: number) => ({
+  ...{ model_type: "clip_vision_model", hidden_size: 1024, intermediate_size: 4096, num_hidden_layers: 24 },
+  ...{ num_attention_heads: 16, image_size: imageSize, patch_size: 14 },
+});
+const siglipShape = (imageSize: number) => ({
+  ...{ model_type: "siglip_vision_model", hidden_size: 1152, intermediate_size: 4304, num_hidden_layers: 27 },
+  ...{ num_attention_heads: 16, image_size: imageSize, patch_size: 14, vision_use_head: false },
+});
+
+/** Shapes of the towers that published LLaVAs name, so that a folder that stores its tower's weights needs no other. */
+const towers: Readonly<Record<string, Readonly<Record<string, unknown>>>> = {
+  "openai/clip-vit-large-patch14": clipLarge(224),
+  "openai/clip-vit-large-patch14-336": clipLarge(336),
+  "google/siglip-so400m-patch14-224": siglipShape(224),
+  "google/siglip-so400m-patch14-384": siglipShape(384),
+  "google/siglip2-so400m-patch14-384": siglipShape(384),
+};
+
+/** What is known of a tower by its name alone; undefined for another. */
+export function knownTower(name: string): TowerDescription | undefined {
+  const config = towers[name];
+  if (!config) return undefined;
+  const vision = visionConfig(config, { file: name });
+  const size = vision.config.imageSize;
+  const preprocessing = vision.kind === "clip" ? { ...clipPreprocessing, size } : { ...siglipPreprocessing, size };
+  return { vision, preprocessing };
+}
+
+/** A tower as its own folder describes it: `config.json`, of the tower or of both towers, and its preprocessor. */
+export function towerIn(folder: string): TowerDescription {
+  const file = join(folder, "config.json");
+  const config = readConfig(file);
+  const inner = config.vision_config;
+  const isPart = typeof inner === "object" && inner !== null;
+  const part = isPart ? withKind(inner as Record<string, unknown>, config.model_type) : config;
+  const place = { file, ...(isPart && { field: "vision_config" }) };
+  const vision = visionConfig({ ...part, vision_use_head: false }, place);
+  if (part.model_type === undefined) throw new ConfigError(`${file}: model_type is missing`);
+  return { vision, preprocessing: readPreprocessing(folder, vision.config.imageSize) };
+}
+
+/** The towers' part of a CLIP's or SigLIP's file need not say what it is: the whole does. */
+function withKind(part: Record<string, unknown>, whole: unknown): Record<string, unknown> {
+  return { model_type: `${String(whole)}_vision_model`, ...part };
+}

@@ -1,0 +1,151 @@
+import { existsSync } from "node:fs";
+import { isAbsolute, join } from "node:path";
+import { CheckpointError, nn, openWeights, type Tensor, tidy } from "@asvr/torch";
+import { ConfigError } from "../errors.js";
+import { Llava } from "../model/llava.js";
+import { LlavaNext } from "../model/llava-next.js";
+import { readConfig } from "./config-place.js";
+import { knownTower, towerIn } from "./known-towers.js";
+import type { LoadOptions } from "./llava.js";
+import {
+  namedTower,
+  type OriginalLlavaConfig,
+  originalLlavaConfig,
+  type TowerDescription,
+} from "./original-llava-config.js";
+
+export interface OriginalOptions extends LoadOptions {
+  /** Folder of the vision tower, where neither the checkpoint nor `mm_vision_tower` leads to one. */
+  readonly visionTower?: string;
+  /** Folder of the language model, for a folder of the first stage, which holds a projector alone. */
+  readonly base?: string;
+}
+
+/** A LLaVA from a folder of the original code, and what else its configuration says. The caller frees the model. */
+export interface OriginalLlava extends Omit<OriginalLlavaConfig, "model"> {
+  readonly llava: Llava | LlavaNext;
+}
+
+const PROJECTOR = "multi_modal_projector.";
+const TOWER = "vision_tower.";
+
+/**
+ * Loads a folder that LLaVA's own code wrote (config.json with `mm_vision_tower`; safetensors or torch.save shards), or
+ * ASVR's. Of the latter the visual head and the tokenizer are passed over: an answer needs neither. A folder of the first
+ * stage, with `mm_projector.bin` and no language model, is laid over `base`.
+ * @throws ConfigError that names file and field for what this build can't do, or what is to be named
+ * @throws CheckpointError that lists every weight that is missing, misshapen or not used
+ */
+export function loadOriginalLlava(folder: string, options: OriginalOptions = {}): OriginalLlava {
+  const file = join(folder, "config.json");
+  const config = readConfig(file);
+  if (existsSync(join(folder, "adapter_config.json"))) {
+    throw new ConfigError(`${folder} holds a LoRA adapter, no whole model: merge it into its base model first`);
+  }
+  return tidy(() => {
+    const weights = new Map<string, Tensor>();
+    for (const source of weightSources(folder, options)) readInto(weights, source);
+    const name = namedTower(config, { file });
+    const towerFolder = towerFolderOf(folder, name, options.visionTower);
+    const tower = describeTower(file, towerFolder, name);
+    const isTowerStored = [...weights.keys()].some((weight) => weight.startsWith(TOWER));
+    if (!isTowerStored) readTower(weights, towerFolder, name);
+    const described = originalLlavaConfig(config, tower, isTowerStored ? storedLayers(weights) : null, { file });
+    const { model, ...rest } = described;
+    const llava: Llava | LlavaNext = nn.creating({ ...options, initialise: false }, () =>
+      "pinpoints" in model ? new LlavaNext(model) : new Llava(model),
+    );
+    try {
+      return { llava: llava.load(weights), ...rest };
+    } catch (error) {
+      llava.dispose();
+      throw error;
+    }
+  });
+}
+
+/** The checkpoint's own weights; for one of the first stage its base's too, before them. */
+function weightSources(folder: string, { base }: OriginalOptions): string[] {
+  const inFolder = (names: readonly string[]) => names.find((name) => existsSync(join(folder, name)));
+  const projector = inFolder(projectorFiles);
+  if (projector === undefined || inFolder(wholeFiles) !== undefined) return [folder];
+  if (base === undefined) {
+    throw new ConfigError(
+      `${folder} holds a projector (${projector}) and no language model: name the folder of the one that it was trained with as base`,
+    );
+  }
+  return [base, join(folder, projector)];
+}
+
+/** What the first stage leaves; the second name is that of a converted one. */
+const projectorFiles = ["mm_projector.bin", "mm_projector.safetensors"];
+const wholeFiles = [
+  ...["model.safetensors", "model.safetensors.index.json"],
+  ...["pytorch_model.bin", "pytorch_model.bin.index.json"],
+];
+
+/** Adds a source's weights under the names of `Llava`; a later source replaces what an earlier one had. */
+function readInto(weights: Map<string, Tensor>, source: string): void {
+  using opened = openWeights(source);
+  for (const [name, tensor] of opened.tensors()) {
+    const own = originalName(name);
+    if (own !== null) weights.set(own, tensor);
+  }
+}
+
+/** The name in `Llava` of a weight of the original code; null for what no answer needs. */
+export function originalName(name: string): string | null {
+  if (
+    /^(?:projector|rqtransformer_semantic)\.|^model\.vision_tokenizer\.|\.rotary_emb\.inv_freq$|\.position_ids$/.test(
+      name,
+    )
+  ) {
+    return null;
+  }
+  const tower = /^(?:model\.)?vision_tower\.(?:vision_tower\.)?(?:vision_model\.)?(.+)$/.exec(name);
+  if (tower) return tower[1]!.startsWith("head.") ? null : `${TOWER}${tower[1]}`;
+  const projector = /^(?:model\.)?mm_projector\.(.+)$/.exec(name);
+  if (projector) return `${PROJECTOR}${projector[1]}`;
+  if (name === "model.image_newline" || name === "image_newline") return "image_newline";
+  return `language_model.${name}`;
+}
+
+/** A tower's own folder: as the caller says, or as the configuration does where that is a folder. */
+function towerFolderOf(folder: string, name: string, given: string | undefined): string | undefined {
+  if (given !== undefined) return given;
+  const candidates = isAbsolute(name) ? [name] : [join(folder, name), name];
+  return candidates.find((candidate) => existsSync(join(candidate, "config.json")));
+}
+
+function describeTower(file: string, towerFolder: string | undefined, name: string): TowerDescription {
+  const found = towerFolder === undefined ? knownTower(name) : towerIn(towerFolder);
+  if (found) return found;
+  throw new ConfigError(
+    `${file}: mm_vision_tower is "${name}", neither a folder here nor a tower that this build knows: name its folder as vision tower`,
+  );
+}
+
+/** The tower's weights from its own folder, which may hold a text tower beside it. */
+function readTower(weights: Map<string, Tensor>, towerFolder: string | undefined, name: string): void {
+  if (towerFolder === undefined) {
+    throw new ConfigError(
+      `the checkpoint does not hold its vision tower "${name}": name a folder that does as vision tower`,
+    );
+  }
+  using opened = openWeights(towerFolder);
+  for (const [key, tensor] of opened.tensors()) {
+    const inside = /^(?:vision_model\.)(.+)$/.exec(key)?.[1];
+    if (inside && !inside.startsWith("head.") && !inside.endsWith(".position_ids"))
+      weights.set(`${TOWER}${inside}`, tensor);
+  }
+}
+
+function storedLayers(weights: ReadonlyMap<string, Tensor>): number {
+  const layers = [...weights.keys()].map((name) =>
+    Number(/^vision_tower\.encoder\.layers\.(\d+)\./.exec(name)?.[1] ?? -1),
+  );
+  const count = Math.max(...layers) + 1;
+  if (count === 0)
+    throw new CheckpointError("the checkpoint's vision tower has no layers (vision_tower.…encoder.layers.0)");
+  return count;
+}
