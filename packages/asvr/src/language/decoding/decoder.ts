@@ -26,12 +26,18 @@ export interface DecodingListener {
   /** A token of the answer. false: that is enough, the answer ends with it, as "stop". */
   token(id: number, logProb: number | undefined): boolean;
   ended(reason: EndReason): void;
+  /** Takes over the keys and values of an answer that ended, those of its last token left out. Default: they are freed. */
+  retire?(cache: SequenceCache): void;
 }
 
 /** A request that a decoder works on. */
 export interface Decoding {
   /** No more tokens; its memory is free at once. */
   cancel(): void;
+  /** Tokens whose keys and values are there: of the prompt's beginning at first, of the answer too later on. */
+  readonly cached: number;
+  /** Those of the first tokens, to begin another request with: a copy, the caller's. Not of a search. */
+  fork(tokens: number): SequenceCache;
 }
 
 export interface DecoderOptions {
@@ -102,25 +108,35 @@ export class Decoder implements Disposable {
     return this.#waiting.length;
   }
 
+  /** @throws ConfigError for options that say nothing */
+  check(options: DecodingOptions): void {
+    checkOptions(options, this.#maxRunning);
+  }
+
   /**
    * @param prompt (1, tokens, hiddenSize), at least one token; copied
    * @param prefix keys and values of tokens before the prompt, which become the decoder's
    * @throws ConfigError for options that say nothing
    */
   add(prompt: Tensor, options: DecodingOptions, listener: DecodingListener, prefix?: SequenceCache): Decoding {
-    checkOptions(options, this.#maxRunning);
+    this.check(options);
     const { maxNewTokens, stopIds = [], beams } = options;
+    const sequences: Sequence[] = [{ cache: prefix ?? new SequenceCache(this.#cacheShape), next: -1 }];
     const request: Request = {
       options,
       listener,
       search: beams && beams.numBeams > 1 ? new BeamSearch({ ...beams, stopIds, maxNewTokens }) : null,
       prompt: keep(noGrad(() => prompt.clone())),
-      sequences: [{ cache: prefix ?? new SequenceCache(this.#cacheShape), next: -1 }],
+      sequences,
       answered: 0,
       hasEnded: false,
       cancel: () => {
-        if (this.#remove(request)) listener.ended("cancelled");
+        this.#end(request, "cancelled");
       },
+      get cached() {
+        return this.search || this.hasEnded ? 0 : sequences[0]!.cache.length;
+      },
+      fork: (tokens) => sequences[0]!.cache.fork(tokens),
     };
     this.#waiting.push(request);
     return request;
@@ -308,18 +324,16 @@ export class Decoder implements Disposable {
   }
 
   #end(request: Request, reason: EndReason): void {
-    if (this.#remove(request)) request.listener.ended(reason);
-  }
-
-  #remove(request: Request): boolean {
-    const list = [this.#running, this.#waiting].find((candidates) => candidates.includes(request));
-    if (!list) return false;
+    if (request.hasEnded) return;
     request.hasEnded = true;
-    list.splice(list.indexOf(request), 1);
+    for (const list of [this.#running, this.#waiting])
+      if (list.includes(request)) list.splice(list.indexOf(request), 1);
     request.prompt?.dispose();
     request.prompt = null;
-    for (const { cache } of request.sequences) cache[Symbol.dispose]();
-    return true;
+    const { listener, search, sequences } = request;
+    if (listener.retire && !search) listener.retire(sequences[0]!.cache);
+    else for (const { cache } of sequences) cache[Symbol.dispose]();
+    listener.ended(reason);
   }
 }
 
