@@ -8,7 +8,7 @@ test("what a file leaves out has the default of its model type", () => {
   expect(llamaConfig({ model_type: "llama", vocab_size: 32_064, rms_norm_eps: 1e-5 })).toEqual({
     ...{ vocabSize: 32_064, hiddenSize: 4096, intermediateSize: 11_008, numHiddenLayers: 32 },
     ...{ numAttentionHeads: 32, numKeyValueHeads: 32, ropeTheta: 10_000, rmsNormEps: 1e-5 },
-    ...{ tieWordEmbeddings: false, attentionBias: false },
+    ...{ tieWordEmbeddings: false, attentionBias: false, maxPositionEmbeddings: 2048 },
   });
   expect(llamaConfig({ model_type: "mistral", sliding_window: null })).toMatchObject({
     ...{ numKeyValueHeads: 8, intermediateSize: 14_336, attentionBias: false },

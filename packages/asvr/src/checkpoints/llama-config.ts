@@ -95,6 +95,7 @@ export function llamaConfig(config: Readonly<Record<string, unknown>>, place?: C
     rmsNormEps: hub.rms_norm_eps,
     tieWordEmbeddings: hub.tie_word_embeddings,
     attentionBias: hub.model_type === "qwen2",
+    maxPositionEmbeddings: hub.max_position_embeddings,
     ...(hub.head_dim && { headDim: hub.head_dim }),
     ...(rope.scaling && { ropeScaling: rope.scaling }),
     ...(windows.some((window) => window !== null) && { slidingWindows: windows }),

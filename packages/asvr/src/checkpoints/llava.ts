@@ -9,8 +9,21 @@ import { llavaWeights, outputMatrix } from "./llava-names.js";
 export interface LoadOptions {
   /** Default: ASVR_DEVICE, or the CPU. */
   readonly device?: string;
-  /** What weights are converted to; default float32. */
-  readonly dtype?: DType;
+  /** What weights are converted to; "stored" keeps the file's. Default float32. */
+  readonly dtype?: DType | "stored";
+}
+
+/** The dtype that a loaded model is created with: as asked, or that of most of the stored elements. */
+export function chosenDtype({ dtype = "float32" }: LoadOptions, weights: Iterable<Tensor>): DType {
+  if (dtype !== "stored") return dtype;
+  const elements = new Map<DType, number>();
+  for (const { dtype: stored, elementCount } of weights) {
+    elements.set(stored, (elements.get(stored) ?? 0) + elementCount);
+  }
+  return [...elements].reduce((most, entry) => (entry[1] > most[1] ? entry : most), ["float32", 0] as [
+    DType,
+    number,
+  ])[0];
 }
 
 /**
@@ -40,7 +53,10 @@ function load<Config extends LlavaConfig, Model extends nn.Module>(
     using opened = openWeights(folder);
     const weights = llavaWeights(opened.tensors());
     if (config.language.tieWordEmbeddings) dropTiedOutput(weights, folder);
-    const model = nn.creating({ ...options, initialise: false }, () => build(config));
+    const model = nn.creating(
+      { device: options.device, dtype: chosenDtype(options, weights.values()), initialise: false },
+      () => build(config),
+    );
     try {
       return model.load(weights);
     } catch (error) {

@@ -6,7 +6,7 @@ import { Llava } from "../model/llava.js";
 import { LlavaNext } from "../model/llava-next.js";
 import { readConfig } from "./config-place.js";
 import { knownTower, towerIn } from "./known-towers.js";
-import type { LoadOptions } from "./llava.js";
+import { chosenDtype, type LoadOptions } from "./llava.js";
 import {
   namedTower,
   type OriginalLlavaConfig,
@@ -52,8 +52,9 @@ export function loadOriginalLlava(folder: string, options: OriginalOptions = {})
     if (!isTowerStored) readTower(weights, towerFolder, name);
     const described = originalLlavaConfig(config, tower, isTowerStored ? storedLayers(weights) : null, { file });
     const { model, ...rest } = described;
-    const llava: Llava | LlavaNext = nn.creating({ ...options, initialise: false }, () =>
-      "pinpoints" in model ? new LlavaNext(model) : new Llava(model),
+    const llava: Llava | LlavaNext = nn.creating(
+      { device: options.device, dtype: chosenDtype(options, weights.values()), initialise: false },
+      () => ("pinpoints" in model ? new LlavaNext(model) : new Llava(model)),
     );
     try {
       return { llava: llava.load(weights), ...rest };

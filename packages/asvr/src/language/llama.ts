@@ -15,6 +15,8 @@ export interface LlamaConfig {
   tieWordEmbeddings: boolean;
   /** Qwen2: query, key and value projections have a bias. */
   attentionBias: boolean;
+  /** Tokens of the longest text that the model was made for; not enforced here. */
+  maxPositionEmbeddings?: number;
   /** Width of a head; default hiddenSize / numAttentionHeads. */
   headDim?: number;
   /** Default: rotary frequencies as they are. */

@@ -1,0 +1,111 @@
+import { existsSync, statSync } from "node:fs";
+import { basename, join, resolve } from "node:path";
+import { defaultDevice } from "@asvr/torch";
+import { readConfig } from "../checkpoints/config-place.js";
+import { type LoadOptions, loadLlava, loadLlavaNext } from "../checkpoints/llava.js";
+import { loadOriginalLlava, type OriginalOptions } from "../checkpoints/original-llava.js";
+import { isOriginalLlava, type LanguageKind } from "../checkpoints/original-llava-config.js";
+import { readPreprocessing } from "../checkpoints/preprocessor-config.js";
+import { ConfigError } from "../errors.js";
+import type { BuiltInTemplate } from "../language/built-in-templates.js";
+import { ChatTemplate } from "../language/chat-template.js";
+import { TextTokenizer } from "../language/tokenizer.js";
+import { studyOf } from "../reproduce/start.js";
+import { readSettings, useSettings } from "../reproduce/study.js";
+import { loadTrainedRow } from "../reproduce/trained-row.js";
+import type { ChatModel } from "./chat-model.js";
+import { LlavaChat } from "./llava-chat.js";
+import { RunChat } from "./run-chat.js";
+
+export interface OpenOptions extends LoadOptions, Pick<OriginalOptions, "visionTower" | "base"> {
+  /** For a checkpoint without a chat template of its own: the one that it was trained with. */
+  readonly template?: BuiltInTemplate;
+}
+
+/**
+ * Opens a model that can be asked: a folder of Hugging Face's LLaVA or LLaVA-NeXT, of LLaVA's or ASVR's own code, or of
+ * a run that was trained here.
+ * @param options dtype: default as stored; a run's is float32
+ * @throws ConfigError that says what the path holds instead, or what in it this build can't do
+ * @throws CheckpointError for weights that don't fit
+ */
+export async function openChatModel(path: string, options: OpenOptions = {}): Promise<ChatModel> {
+  const folder = resolve(path);
+  if (!existsSync(folder))
+    throw new ConfigError(`${path} does not exist: it is the folder of a checkpoint or of a run`);
+  if (!statSync(folder).isDirectory()) {
+    throw new ConfigError(`${path} is a file: give the folder of the checkpoint, with its config.json and tokenizer`);
+  }
+  if (existsSync(join(folder, "recipe.json"))) return openRun(folder, options);
+  const file = join(folder, "config.json");
+  if (!existsSync(file)) {
+    throw new ConfigError(
+      `${path} holds neither a config.json, as a checkpoint does, nor a recipe.json, as a run does`,
+    );
+  }
+  const config = readConfig(file);
+  const stored = { ...options, dtype: options.dtype ?? "stored" } as const;
+  if (isOriginalLlava(config)) return openOriginal(folder, stored);
+  if (config.model_type === "llava" || config.model_type === "llava_next") {
+    return openHuggingFace(folder, config.model_type, stored);
+  }
+  throw new ConfigError(
+    `${file}: model_type is ${JSON.stringify(config.model_type)}; this build can ask llava, llava_next, folders of LLaVA's and ASVR's own code, and its own runs`,
+  );
+}
+
+function openHuggingFace(folder: string, type: "llava" | "llava_next", options: OpenOptions): ChatModel {
+  const tokenizer = TextTokenizer.fromFile(join(folder, "tokenizer.json"));
+  const template = ChatTemplate.fromFolder(folder, { fallback: options.template ?? "vicuna" });
+  const llava = type === "llava" ? loadLlava(folder, options) : loadLlavaNext(folder, options);
+  try {
+    const preprocessing = readPreprocessing(folder, llava.config.vision.config.imageSize);
+    const stopIds = stopIdsOf(folder, tokenizer);
+    return new LlavaChat({ name: basename(folder), llava, tokenizer, template, preprocessing, stopIds });
+  } catch (error) {
+    llava.dispose();
+    throw error;
+  }
+}
+
+/** What the original code asks each language model with. */
+const originalTemplates: Readonly<Record<LanguageKind, BuiltInTemplate>> = {
+  llama: "vicuna",
+  mistral: "mistral",
+  qwen2: "chatml",
+};
+
+function openOriginal(folder: string, options: OpenOptions): ChatModel {
+  const tokenizer = TextTokenizer.fromFile(join(options.base ?? folder, "tokenizer.json"));
+  const { llava, languageKind, preprocessing } = loadOriginalLlava(folder, options);
+  try {
+    const fallback = options.template ?? originalTemplates[languageKind];
+    const template = ChatTemplate.fromFolder(folder, { fallback });
+    const stopIds = stopIdsOf(folder, tokenizer);
+    return new LlavaChat({ name: basename(folder), llava, tokenizer, template, preprocessing, stopIds });
+  } catch (error) {
+    llava.dispose();
+    throw error;
+  }
+}
+
+async function openRun(folder: string, options: OpenOptions): Promise<ChatModel> {
+  const study = await studyOf(folder);
+  const settings = await readSettings(study);
+  useSettings(settings);
+  const { signal } = new AbortController();
+  const device = options.device ?? defaultDevice();
+  const row = await loadTrainedRow({ folder: study, settings, device, signal, onProgress: () => {} }, folder);
+  return new RunChat(basename(folder), row);
+}
+
+/** The tokenizer's eos, and what `generation_config.json` or `config.json` names beside it. */
+function stopIdsOf(folder: string, tokenizer: TextTokenizer): number[] {
+  const ids = new Set([tokenizer.eosId]);
+  for (const name of ["generation_config.json", "config.json"]) {
+    const file = join(folder, name);
+    const eos = existsSync(file) ? readConfig(file).eos_token_id : undefined;
+    for (const id of [eos].flat()) if (Number.isInteger(id)) ids.add(id as number);
+  }
+  return [...ids];
+}
