@@ -18,6 +18,7 @@ export interface ChatEngineOptions extends DecoderOptions {
   readonly prefixBytes?: number;
 }
 
+const LONGEST = 1024; // tokens of an answer whose asker gives no number
 const MIN_SHARED = 16; // tokens; copying fewer is no gain
 const ADMISSION_MS = 50; // of pictures and embeddings between two steps of those that run
 
@@ -86,7 +87,7 @@ export class ChatEngine implements ChatService, Disposable {
     }
     const request: Request = {
       prompt,
-      options: { ...drawing, maxNewTokens: Math.min(maxNewTokens ?? left, left), stopIds: this.#model.stopIds },
+      options: { ...drawing, maxNewTokens: Math.min(maxNewTokens ?? LONGEST, left), stopIds: this.#model.stopIds },
       text: new AnswerText(this.#model.tokenizer, stop),
       events: new EventQueue(() => this.#cancel(request)),
       answerIds: [],

@@ -4,7 +4,7 @@ import type { SamplingOptions } from "../language/decoding/sampling.js";
 import type { ChatMessage } from "./chat-model.js";
 
 export interface AskOptions extends SamplingOptions {
-  /** Default: as many as the model's context has room for. */
+  /** Default: 1024; in any case no more than the model's context has room for. */
   readonly maxNewTokens?: number;
   /** Texts that end an answer, and are no part of it. */
   readonly stop?: readonly string[];

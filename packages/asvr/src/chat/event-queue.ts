@@ -11,7 +11,9 @@ export class EventQueue<T> implements AsyncIterable<T> {
     this.#onLeave = onLeave;
   }
 
+  /** After the end: nothing. */
   push(event: T): void {
+    if (this.#isEnded) return;
     this.#events.push(event);
     this.#wake?.();
   }
@@ -23,6 +25,7 @@ export class EventQueue<T> implements AsyncIterable<T> {
 
   /** The reader gets what came before, then this. */
   fail(error: unknown): void {
+    if (this.#isEnded) return;
     this.#failure = { error };
     this.end();
   }

@@ -37,12 +37,18 @@ export function finish(decoder: Decoder): void {
   while (decoder.step());
 }
 
-/** Greedy ids, the whole text again for every token. ids (tokens) */
-export function greedyAlone(language: LlamaForCausalLM, ids: readonly number[], count: number): number[] {
+/** Greedy ids, the whole text again for every token. before (1, tokens, hiddenSize) */
+export function greedyAlone(
+  language: LlamaForCausalLM,
+  ids: readonly number[],
+  count: number,
+  before?: Tensor,
+): number[] {
   const answer: number[] = [];
   while (answer.length < count) {
     const next = tidy(() => {
-      const states = language.model.forward(embedIds(language, [...ids, ...answer]));
+      const said = ids.length + answer.length > 0 ? [embedIds(language, [...ids, ...answer])] : [];
+      const states = language.model.forward(F.cat(before ? [before, ...said] : said, 1));
       return language.logits(states.select(1, -1)).argmax(-1).item();
     });
     answer.push(next);
