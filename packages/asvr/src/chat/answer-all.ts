@@ -69,7 +69,7 @@ async function collect(
   try {
     for await (const event of engine.ask(messages, options)) {
       if (event.type === "text") text += event.text;
-      else return { id, text, reason: event.reason };
+      else if (event.type === "end") return { id, text, reason: event.reason };
     }
   } catch (error) {
     if (error instanceof DataError)

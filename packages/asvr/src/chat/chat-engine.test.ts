@@ -129,8 +129,7 @@ test("an answer ends at a stop text, at its length, when its reader leaves, or w
     answerTokens: 2,
   });
   for await (const event of engine.ask(messages, { maxNewTokens: 100 })) {
-    expect(event.type).toBe("text");
-    break;
+    if (event.type === "text") break;
   }
   expect(engine.pending).toBe(0);
   const abort = new AbortController();

@@ -93,6 +93,7 @@ export class ChatEngine implements ChatService, Disposable {
       answerIds: [],
     };
     this.#decoder.check(request.options);
+    request.events.push({ type: "begin", promptTokens: prompt.inputIds.length });
     this.#incoming.push(request);
     if (signal?.aborted) this.#cancel(request);
     else signal?.addEventListener("abort", () => this.#cancel(request), { once: true });

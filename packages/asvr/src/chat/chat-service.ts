@@ -13,8 +13,9 @@ export interface AskOptions extends SamplingOptions {
   readonly signal?: AbortSignal;
 }
 
-/** What a reader of an answer gets: its text by and by, then how it ended. */
+/** What a reader of an answer gets: that it was accepted, its text by and by, then how it ended. */
 export type AnswerEvent =
+  | { readonly type: "begin"; readonly promptTokens: number }
   | { readonly type: "text"; readonly text: string }
   | {
       readonly type: "end";
@@ -30,6 +31,7 @@ export interface ChatService {
   readonly contextLength: number;
   /** Requests that are not at their end. */
   readonly pending: number;
+  /** A request that is refused is so here, or, where the model is elsewhere, when its first event is read. */
   ask(messages: readonly ChatMessage[], options?: AskOptions): AsyncIterable<AnswerEvent>;
   /** When all that was asked is answered. */
   idle(): Promise<void>;

@@ -25,7 +25,7 @@ export async function wholeAnswer(events: AsyncIterable<AnswerEvent>) {
   let text = "";
   for await (const event of events) {
     if (event.type === "text") text += event.text;
-    else return { text, ...event };
+    else if (event.type === "end") return { text, ...event };
   }
   throw new Error("the answer did not end");
 }
