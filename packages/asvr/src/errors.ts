@@ -17,3 +17,8 @@ export class DataError extends Error {
 export class ConfigError extends Error {
   override readonly name = "ConfigError";
 }
+
+/** A file that could not be fetched; the message says how to go without. */
+export class FetchError extends Error {
+  override readonly name = "FetchError";
+}

@@ -12,11 +12,16 @@ export {
   embedPrompt,
 } from "./chat/chat-model.js";
 export { type OpenOptions, openChatModel } from "./chat/open.js";
+export type { ConfigPlace } from "./checkpoints/config-place.js";
+export { loadGgufLanguageModel } from "./checkpoints/gguf/language-model.js";
+export { type HubOptions, type HubProgress, resolveCheckpoint } from "./checkpoints/hub/resolve.js";
+export { loadLanguageModel } from "./checkpoints/language-model.js";
 export { llamaConfig } from "./checkpoints/llama-config.js";
 export { type LoadOptions, loadLlava, loadLlavaNext } from "./checkpoints/llava.js";
 export { llavaConfig, llavaNextConfig } from "./checkpoints/llava-config.js";
 export { loadOriginalLlava, type OriginalLlava, type OriginalOptions } from "./checkpoints/original-llava.js";
 export { preprocessing, readPreprocessing } from "./checkpoints/preprocessor-config.js";
+export type { Fault, FaultKind } from "./data/faults.js";
 export { type DecodeOptions, decodeImage, type RgbImage } from "./data/images.js";
 export { Sampler, type SamplerOptions } from "./data/loader.js";
 export { type PackedBatch, type PackingOptions, packSamples } from "./data/packing.js";

@@ -10,6 +10,7 @@
 #include <ATen/ops/_foreach_norm_ops.h>
 #include <ATen/ops/_foreach_zero_ops.h>
 #include <ATen/ops/_fused_adamw_ops.h>
+#include <ATen/ops/_upsample_bilinear2d_aa_ops.h>
 #include <ATen/ops/abs_ops.h>
 #include <ATen/ops/add_ops.h>
 #include <ATen/ops/addcdiv_ops.h>
@@ -33,6 +34,7 @@
 #include <ATen/ops/constant_pad_nd_ops.h>
 #include <ATen/ops/contiguous_ops.h>
 #include <ATen/ops/conv2d_ops.h>
+#include <ATen/ops/conv_transpose2d_ops.h>
 #include <ATen/ops/copy_ops.h>
 #include <ATen/ops/cos_ops.h>
 #include <ATen/ops/cross_entropy_loss_ops.h>
@@ -140,6 +142,9 @@
 #include <ATen/ops/unbind_ops.h>
 #include <ATen/ops/uniform_ops.h>
 #include <ATen/ops/unsqueeze_ops.h>
+#include <ATen/ops/upsample_bicubic2d_ops.h>
+#include <ATen/ops/upsample_bilinear2d_ops.h>
+#include <ATen/ops/upsample_nearest2d_ops.h>
 #include <ATen/ops/var_ops.h>
 #include <ATen/ops/view_ops.h>
 #include <ATen/ops/where_ops.h>
@@ -312,6 +317,11 @@ static const Direct operators[] = {
     {"aten::ones_like", "", guarded<direct<&at::_ops::ones_like::call>>},
     {"aten::from_file", "", guarded<direct<&at::_ops::from_file::call>>},
     {"aten::constant_pad_nd", "", guarded<direct<&at::_ops::constant_pad_nd::call>>},
+    {"aten::conv_transpose2d", "input", guarded<direct<&at::_ops::conv_transpose2d_input::call>>},
+    {"aten::upsample_nearest2d", "", guarded<direct<&at::_ops::upsample_nearest2d::call>>},
+    {"aten::upsample_bilinear2d", "", guarded<direct<&at::_ops::upsample_bilinear2d::call>>},
+    {"aten::_upsample_bilinear2d_aa", "", guarded<direct<&at::_ops::_upsample_bilinear2d_aa::call>>},
+    {"aten::upsample_bicubic2d", "", guarded<direct<&at::_ops::upsample_bicubic2d::call>>},
     {"aten::glu", "", guarded<direct<&at::_ops::glu::call>>},
     {"aten::_fused_adamw_", "", guarded<direct<&at::_ops::_fused_adamw_::call>>},
     {"aten::_foreach_norm", "Scalar", guarded<direct<&at::_ops::_foreach_norm_Scalar::call>>},

@@ -17,3 +17,6 @@ export function setup(log?: (line: string) => void): Promise<SetupResult>;
 
 /** What a set-up came to, in words: three lines. */
 export function summaryOf(result: SetupResult): string;
+
+/** Where what is made or fetched once is kept: ASVR_CACHE, or `asvr` in the user's folder for caches. */
+export function cacheFolder(): string;

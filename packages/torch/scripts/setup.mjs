@@ -5,6 +5,8 @@ import { parseArgs } from "node:util";
 import { buildAddon } from "./addon.mjs";
 import { findLibtorch, installLibtorch, isSupported, PINNED } from "./libtorch.mjs";
 
+export { cacheFolder } from "./cache.mjs";
+
 /**
  * Finds libtorch (LIBTORCH, then python3's, then a private copy), installs it if it is nowhere, and builds the addon
  * unless that build exists. The second call does nothing.

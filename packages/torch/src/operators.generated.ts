@@ -167,6 +167,11 @@ const ZEROS_LIKE = new Operator("aten::zeros_like", "");
 const ONES_LIKE = new Operator("aten::ones_like", "");
 const FROM_FILE = new Operator("aten::from_file", "");
 const CONSTANT_PAD_ND = new Operator("aten::constant_pad_nd", "");
+const CONV_TRANSPOSE2D_INPUT = new Operator("aten::conv_transpose2d", "input");
+const UPSAMPLE_NEAREST2D = new Operator("aten::upsample_nearest2d", "");
+const UPSAMPLE_BILINEAR2D = new Operator("aten::upsample_bilinear2d", "");
+const UPSAMPLE_BILINEAR2D_AA = new Operator("aten::_upsample_bilinear2d_aa", "");
+const UPSAMPLE_BICUBIC2D = new Operator("aten::upsample_bicubic2d", "");
 const GLU = new Operator("aten::glu", "");
 const FUSED_ADAMW_ = new Operator("aten::_fused_adamw_", "");
 const FOREACH_NORM_SCALAR = new Operator("aten::_foreach_norm", "Scalar");
@@ -824,6 +829,26 @@ export abstract class TensorMethods {
   constantPadNd(pad: readonly number[], value?: number | boolean): Tensor { return toTensor((value === undefined ? CONSTANT_PAD_ND.run(this.handle, firstList(pad)) : CONSTANT_PAD_ND.run(this.handle, firstList(pad), value)) as number); }
 
   /**
+   * `aten::upsample_nearest2d(Tensor self, SymInt[2] output_size, float? scales_h=None, float? scales_w=None) -> Tensor`
+   */
+  upsampleNearest2d(outputSize: number | readonly number[], scalesH?: number | null, scalesW?: number | null): Tensor { return toTensor((scalesH === undefined && scalesW === undefined ? UPSAMPLE_NEAREST2D.run(this.handle, firstList(outputSize, 2)) : UPSAMPLE_NEAREST2D.run(this.handle, firstList(outputSize, 2), scalesH, scalesW)) as number); }
+
+  /**
+   * `aten::upsample_bilinear2d(Tensor self, SymInt[2] output_size, bool align_corners, float? scales_h=None, float? scales_w=None) -> Tensor`
+   */
+  upsampleBilinear2d(outputSize: number | readonly number[], alignCorners: boolean, scalesH?: number | null, scalesW?: number | null): Tensor { return toTensor((scalesH === undefined && scalesW === undefined ? UPSAMPLE_BILINEAR2D.run(this.handle, firstList(outputSize, 2), alignCorners) : UPSAMPLE_BILINEAR2D.run(this.handle, firstList(outputSize, 2), alignCorners, scalesH, scalesW)) as number); }
+
+  /**
+   * `aten::_upsample_bilinear2d_aa(Tensor self, SymInt[2] output_size, bool align_corners, float? scales_h=None, float? scales_w=None) -> Tensor`
+   */
+  upsampleBilinear2dAa(outputSize: number | readonly number[], alignCorners: boolean, scalesH?: number | null, scalesW?: number | null): Tensor { return toTensor((scalesH === undefined && scalesW === undefined ? UPSAMPLE_BILINEAR2D_AA.run(this.handle, firstList(outputSize, 2), alignCorners) : UPSAMPLE_BILINEAR2D_AA.run(this.handle, firstList(outputSize, 2), alignCorners, scalesH, scalesW)) as number); }
+
+  /**
+   * `aten::upsample_bicubic2d(Tensor self, SymInt[2] output_size, bool align_corners, float? scales_h=None, float? scales_w=None) -> Tensor`
+   */
+  upsampleBicubic2d(outputSize: number | readonly number[], alignCorners: boolean, scalesH?: number | null, scalesW?: number | null): Tensor { return toTensor((scalesH === undefined && scalesW === undefined ? UPSAMPLE_BICUBIC2D.run(this.handle, firstList(outputSize, 2), alignCorners) : UPSAMPLE_BICUBIC2D.run(this.handle, firstList(outputSize, 2), alignCorners, scalesH, scalesW)) as number); }
+
+  /**
    * `aten::glu(Tensor self, int dim=-1) -> Tensor`
    */
   glu(dim?: number): Tensor { return toTensor((dim === undefined ? GLU.run(this.handle) : GLU.run(this.handle, dim)) as number); }
@@ -933,6 +958,11 @@ export function randperm(n: number, dtype?: DType | null, device?: string | null
  * `aten::from_file(str filename, bool? shared=None, int? size=0, *, ScalarType? dtype=None, Layout? layout=None, Device? device=None, bool? pin_memory=None) -> Tensor`
  */
 export function fromFile(filename: string, shared?: boolean | null, size?: number | null, dtype?: DType | null, device?: string | null): Tensor { return toTensor((shared === undefined && size === undefined && dtype === undefined && device === undefined ? FROM_FILE.run(filename) : FROM_FILE.run(filename, shared, size, dtypeCode(dtype), undefined, device)) as number); }
+
+/**
+ * `aten::conv_transpose2d.input(Tensor input, Tensor weight, Tensor? bias=None, SymInt[2] stride=[1, 1], SymInt[2] padding=[0, 0], SymInt[2] output_padding=[0, 0], SymInt groups=1, SymInt[2] dilation=[1, 1]) -> Tensor`
+ */
+export function convTranspose2d(input: Tensor, weight: Tensor, bias?: Tensor | null, stride?: number | readonly number[], padding?: number | readonly number[], outputPadding?: number | readonly number[], groups?: number, dilation?: number | readonly number[]): Tensor { return toTensor((bias === undefined && stride === undefined && padding === undefined && outputPadding === undefined && groups === undefined && dilation === undefined ? CONV_TRANSPOSE2D_INPUT.run(input.handle, weight.handle) : CONV_TRANSPOSE2D_INPUT.run(input.handle, weight.handle, bias?.handle, firstList(stride, 2), nextList(padding, 2), nextList(outputPadding, 2), groups, nextList(dilation, 2))) as number); }
 
 /**
  * `aten::_fused_adamw_(Tensor(a!)[] self, Tensor(b!)[] grads, Tensor(c!)[] exp_avgs, Tensor(d!)[] exp_avg_sqs, Tensor(e!)[] max_exp_avg_sqs, Tensor[] state_steps, *, float lr, float beta1, float beta2, float weight_decay, float eps, bool amsgrad, bool maximize, Tensor? grad_scale=None, Tensor? found_inf=None) -> ()`

@@ -1,9 +1,11 @@
 import { existsSync, statSync } from "node:fs";
-import { basename, join, resolve } from "node:path";
+import { basename, join } from "node:path";
 import { defaultDevice } from "@asvr/torch";
 import { readConfig } from "../checkpoints/config-place.js";
+import { type HubOptions, resolveCheckpoint } from "../checkpoints/hub/resolve.js";
+import { loadLanguageModel } from "../checkpoints/language-model.js";
 import { type LoadOptions, loadLlava, loadLlavaNext } from "../checkpoints/llava.js";
-import { loadOriginalLlava, type OriginalOptions } from "../checkpoints/original-llava.js";
+import { loadOriginalLlava, type OriginalOptions, towerToFetch } from "../checkpoints/original-llava.js";
 import { isOriginalLlava, type LanguageKind } from "../checkpoints/original-llava-config.js";
 import { readPreprocessing } from "../checkpoints/preprocessor-config.js";
 import { ConfigError } from "../errors.js";
@@ -14,25 +16,27 @@ import { studyOf } from "../reproduce/start.js";
 import { readSettings, useSettings } from "../reproduce/study.js";
 import { loadTrainedRow } from "../reproduce/trained-row.js";
 import type { ChatModel } from "./chat-model.js";
+import { LanguageChat } from "./language-chat.js";
 import { LlavaChat } from "./llava-chat.js";
 import { RunChat } from "./run-chat.js";
 
-export interface OpenOptions extends LoadOptions, Pick<OriginalOptions, "visionTower" | "base"> {
+export interface OpenOptions
+  extends LoadOptions,
+    Pick<OriginalOptions, "visionTower" | "base">,
+    Pick<HubOptions, "revision" | "offline" | "signal" | "onProgress"> {
   /** For a checkpoint without a chat template of its own: the one that it was trained with. */
   readonly template?: BuiltInTemplate;
 }
 
 /**
- * Opens a model that can be asked: a folder of Hugging Face's LLaVA or LLaVA-NeXT, of LLaVA's or ASVR's own code, or of
- * a run that was trained here.
+ * Opens a model that can be asked: a folder, or a hub id (`owner/name`, `owner/name@revision`), of Hugging Face's LLaVA
+ * or LLaVA-NeXT, of LLaVA's or ASVR's own code, or of a language model alone; or a run that was trained here.
  * @param options dtype: default as stored; a run's is float32
  * @throws ConfigError that says what the path holds instead, or what in it this build can't do
  * @throws CheckpointError for weights that don't fit
  */
 export async function openChatModel(path: string, options: OpenOptions = {}): Promise<ChatModel> {
-  const folder = resolve(path);
-  if (!existsSync(folder))
-    throw new ConfigError(`${path} does not exist: it is the folder of a checkpoint or of a run`);
+  const folder = await resolveCheckpoint(path, options);
   if (!statSync(folder).isDirectory()) {
     throw new ConfigError(`${path} is a file: give the folder of the checkpoint, with its config.json and tokenizer`);
   }
@@ -49,9 +53,25 @@ export async function openChatModel(path: string, options: OpenOptions = {}): Pr
   if (config.model_type === "llava" || config.model_type === "llava_next") {
     return openHuggingFace(folder, config.model_type, stored);
   }
+  if (languageModels.has(config.model_type)) return openLanguageModel(folder, stored);
   throw new ConfigError(
-    `${file}: model_type is ${JSON.stringify(config.model_type)}; this build can ask llava, llava_next, folders of LLaVA's and ASVR's own code, and its own runs`,
+    `${file}: model_type is ${JSON.stringify(config.model_type)}; this build can ask llava, llava_next, ${[...languageModels].join(", ")}, folders of LLaVA's and ASVR's own code, and its own runs`,
   );
+}
+
+const languageModels: ReadonlySet<unknown> = new Set(["llama", "mistral", "qwen2"]);
+
+function openLanguageModel(folder: string, options: OpenOptions): ChatModel {
+  const tokenizer = TextTokenizer.fromFile(join(folder, "tokenizer.json"));
+  const template = ChatTemplate.fromFolder(folder, { fallback: options.template });
+  const language = loadLanguageModel(folder, options);
+  return new LanguageChat({
+    name: basename(folder),
+    language,
+    tokenizer,
+    template,
+    stopIds: stopIdsOf(folder, tokenizer),
+  });
 }
 
 function openHuggingFace(folder: string, type: "llava" | "llava_next", options: OpenOptions): ChatModel {
@@ -75,7 +95,11 @@ const originalTemplates: Readonly<Record<LanguageKind, BuiltInTemplate>> = {
   qwen2: "chatml",
 };
 
-function openOriginal(folder: string, options: OpenOptions): ChatModel {
+async function openOriginal(folder: string, given: OpenOptions): Promise<ChatModel> {
+  const tower = towerToFetch(folder, given);
+  const fetched =
+    tower === undefined ? given.visionTower : await resolveCheckpoint(tower, { ...given, revision: "main" });
+  const options = { ...given, visionTower: fetched };
   const tokenizer = TextTokenizer.fromFile(join(options.base ?? folder, "tokenizer.json"));
   const { llava, languageKind, preprocessing } = loadOriginalLlava(folder, options);
   try {

@@ -51,8 +51,9 @@ function load<Config extends LlavaConfig, Model extends nn.Module>(
   const config = read(readConfig(file), { file });
   return tidy(() => {
     using opened = openWeights(folder);
-    const weights = llavaWeights(opened.tensors());
-    if (config.language.tieWordEmbeddings) dropTiedOutput(weights, folder);
+    const names = { output: outputMatrix, embedding: "language_model.model.embed_tokens.weight" };
+    const isTied = config.language.tieWordEmbeddings;
+    const weights = withoutTiedOutput(llavaWeights(opened.tensors()), names, { isTied, folder });
     const model = nn.creating(
       { device: options.device, dtype: chosenDtype(options, weights.values()), initialise: false },
       () => build(config),
@@ -66,14 +67,22 @@ function load<Config extends LlavaConfig, Model extends nn.Module>(
   });
 }
 
-/** A file may hold the embedding again, as the output matrix that it is. Another matrix would be lost in silence. */
-function dropTiedOutput(weights: Map<string, Tensor>, folder: string): void {
-  const [output, embedding] = [weights.get(outputMatrix), weights.get("language_model.model.embed_tokens.weight")];
-  if (!output || !embedding) return;
+/**
+ * The weights without an output matrix that the configuration ties to the embeddings: a file may hold it again, as the
+ * same numbers.
+ * @throws CheckpointError for another matrix, which would be lost in silence
+ */
+export function withoutTiedOutput(
+  weights: Map<string, Tensor>,
+  names: { readonly output: string; readonly embedding: string },
+  { isTied, folder }: { readonly isTied: boolean; readonly folder: string },
+): Map<string, Tensor> {
+  const [output, embedding] = [weights.get(names.output), weights.get(names.embedding)];
+  if (!isTied || !output || !embedding) return weights;
   if (output.shape.join() !== embedding.shape.join() || !output.equal(embedding)) {
     throw new CheckpointError(
-      `${folder}: config.json ties the output matrix to the embeddings, but the files hold another one (${outputMatrix})`,
+      `${folder}: config.json ties the output matrix to the embeddings, but the files hold another one (${names.output})`,
     );
   }
-  weights.delete(outputMatrix);
+  return new Map([...weights].filter(([name]) => name !== names.output));
 }

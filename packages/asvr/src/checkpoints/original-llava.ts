@@ -111,6 +111,21 @@ export function originalName(name: string): string | null {
   return `language_model.${name}`;
 }
 
+/**
+ * The hub id of the tower that a folder names and doesn't hold, where no folder of that name is here either: what is to
+ * be fetched before `loadOriginalLlava`.
+ */
+export function towerToFetch(folder: string, options: OriginalOptions = {}): string | undefined {
+  const file = join(folder, "config.json");
+  const name = namedTower(readConfig(file), { file });
+  if (towerFolderOf(folder, name, options.visionTower) !== undefined) return undefined;
+  const isStored = weightSources(folder, options).some((source) => {
+    using opened = openWeights(source);
+    return [...opened.entries.keys()].some((weight) => originalName(weight)?.startsWith(TOWER));
+  });
+  return isStored && knownTower(name) ? undefined : name;
+}
+
 /** A tower's own folder: as the caller says, or as the configuration does where that is a folder. */
 function towerFolderOf(folder: string, name: string, given: string | undefined): string | undefined {
   if (given !== undefined) return given;

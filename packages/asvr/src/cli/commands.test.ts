@@ -20,7 +20,7 @@ test.each(commands.map((command) => [command.name(), command] as const))(
         },
       })
       .outputHelp();
-    expect(help).toMatch(new RegExp(`Examples?:\n  asvr (micro |data )?${name}`));
+    expect(help).toMatch(new RegExp(`Examples?:\n  asvr (micro |data |export )?${name}`));
   },
 );
 
@@ -58,6 +58,7 @@ test.concurrent.each<[string, string[], string]>([
     "none.json does not exist",
   ],
   ["a file to check that is not there", ["data", "check", "none.json"], "none.json does not exist"],
+  ["a model that can't be fetched", ["fetch", "gpt"], 'the model is "gpt"; it must be smollm2'],
   ["a row whose steps a study finds out", ["train", "micro/llava-equal-time", ...out], "from a study's calibration"],
 ])("a wrong call ends with 2: %s", async (_, args, message) => {
   const { status, stdout, stderr } = await asvr(...args);

@@ -4,6 +4,7 @@ import { THINGS_NAMES } from "../micro/things.js";
 import { allRows, table1 } from "../recipes/table1.js";
 import type { AttentionOptions } from "./attention.js";
 import { chatCommand, serveCommand } from "./chat-commands.js";
+import { checkpointCommands } from "./checkpoint-commands.js";
 import type { CheckOptions } from "./data.js";
 import type { EvalOptions } from "./eval.js";
 import type { WorldOptions } from "./micro.js";
@@ -28,6 +29,7 @@ export function allCommands(): Command[] {
     serveCommand(),
     dataCommand(),
     microCommand(),
+    ...checkpointCommands(),
     setupCommand(),
     doctorCommand(),
   ];

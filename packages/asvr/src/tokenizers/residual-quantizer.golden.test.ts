@@ -19,14 +19,7 @@ goldenFamily<QuantizerGolden>("e_rq_ema", compare);
 goldenFamily<QuantizerGolden>("e_rq_per_depth", compare);
 
 function compare(golden: Golden<QuantizerGolden, unknown>): void {
-  const { kind, dim, depth, n_embed, decay, eps, shared_codebook: shared, restart_unused_codes } = golden.config;
-  const update = { kind, decay, epsilon: eps, restartBelow: restart_unused_codes ? 1 : ("never" as const) };
-  using quantizer = nn.creating(
-    { device: defaultDevice() },
-    () => new ResidualQuantizer({ dim, codebookSize: n_embed, depth, shared, update }),
-  );
-  quantizer.load(codebookState(golden));
-
+  using quantizer = quantizerOf(golden, "own");
   const x = golden.tensor("eval/in/x").setRequiresGrad(true);
   const evaluated = quantizer.encode(x);
   expectQuantization(evaluated, golden, "eval/out");
@@ -37,13 +30,32 @@ function compare(golden: Golden<QuantizerGolden, unknown>): void {
   evaluated.quantized.mul(upstream).sum().add(evaluated.commitmentLoss.mul(0.25)).backward();
   expectClose(x.grad!, golden.tensor("eval/grad/in/x"), golden.tolerance.gradients, "gradient of x");
 
+  expectSteps(quantizer, golden, "");
+  if (golden.under("as_released/").size > 0) {
+    using released = quantizerOf(golden, "last");
+    expectSteps(released, golden, "as_released/");
+  }
+}
+
+function quantizerOf(golden: Golden<QuantizerGolden, unknown>, residuals: "own" | "last"): ResidualQuantizer {
+  const { kind, dim, depth, n_embed, decay, eps, shared_codebook: shared, restart_unused_codes } = golden.config;
+  const restartBelow = restart_unused_codes ? 1 : ("never" as const);
+  const update = { kind, decay, epsilon: eps, restartBelow, residuals };
+  const quantizer = nn.creating(
+    { device: defaultDevice() },
+    () => new ResidualQuantizer({ dim, codebookSize: n_embed, depth, shared, update }),
+  );
+  return quantizer.load(codebookState(golden));
+}
+
+function expectSteps(quantizer: ResidualQuantizer, golden: Golden<QuantizerGolden, unknown>, prefix: string): void {
   for (let step = 1; golden.tensors.has(`step${step}/in/x`); step++) {
     const trained = quantizer.encodeAndUpdate(golden.tensor(`step${step}/in/x`), storedDraws(golden, step));
-    expectQuantization(trained, golden, `step${step}/out`);
+    expectQuantization(trained, golden, `${prefix}step${step}/out`);
     const { weight, clusterSizeEma, embedEma } = quantizer.codebooks[0]!;
     const state = { cluster_size_ema: clusterSizeEma!, embed_ema: embedEma!, codebook: weight };
     for (const [name, tensor] of Object.entries(state)) {
-      const key = `step${step}/out/${name}`;
+      const key = `${prefix}step${step}/out/${name}`;
       expectClose(tensor, golden.tensor(key), golden.tolerance.forward, key);
     }
   }

@@ -18,6 +18,12 @@ export interface ResidualQuantizerConfig {
      * with a shared codebook the next depth searches an updated one (DualToken's appearance codes).
      */
     readonly kind: "rq_ema" | "rq";
+    /**
+     * Which residual the averages of a depth see, with `rq_ema`: `own`, the one that it quantized (the default), or
+     * `last`, what is left after all depths. That is what the released DualToken does, whose cached residuals are changed
+     * in place; it is here to compare with.
+     */
+    readonly residuals?: "own" | "last";
   };
 }
 
@@ -34,8 +40,7 @@ export interface Quantization {
 
 /**
  * Residual quantization (Lee et al., 2022, Sec. 3.1): each depth quantizes what the depths before it left over. The
- * search is in float32. The released DualToken feeds the last residual to the averages of every depth (its cached
- * residuals are changed in place); here each depth's own residual enters, as intended.
+ * search is in float32.
  */
 export class ResidualQuantizer extends nn.Module {
   /** One if shared, else D: `codebooks.0.weight`, … */
@@ -63,7 +68,7 @@ export class ResidualQuantizer extends nn.Module {
    * @throws ConfigError when the config has no `update`
    */
   encodeAndUpdate(x: Tensor, draws: Draws = libtorchDraws): Quantization {
-    const kind = this.#learning().kind;
+    const { kind, residuals: seenResiduals = "own" } = this.#learning();
     return tidy(() => {
       if (kind === "rq") {
         const updateNow = (depth: number, residual: Tensor, codes: Tensor) =>
@@ -77,7 +82,8 @@ export class ResidualQuantizer extends nn.Module {
         statistics.codes.push(codes);
       });
       for (const [index, { residuals, codes }] of seen.entries()) {
-        this.codebooks[index]!.update(F.cat(residuals), F.cat(codes), draws);
+        const vectors = seenResiduals === "own" ? residuals : residuals.map(() => walked.rest);
+        this.codebooks[index]!.update(F.cat(vectors), F.cat(codes), draws);
       }
       return this.#describe(x, walked);
     });
@@ -150,17 +156,17 @@ export class ResidualQuantizer extends nn.Module {
   #walk(x: Tensor, visit?: (depth: number, residual: Tensor, codes: Tensor) => void): Walk {
     return noGrad(() => {
       let residual = this.#flat(x);
-      const walk: Walk = { codes: [], vectors: [] };
+      const [allCodes, allVectors]: [Tensor[], Tensor[]] = [[], []];
       for (let depth = 0; depth < this.config.depth; depth++) {
         const codebook = this.#codebookOf(depth);
         const codes = codebook.nearest(residual);
         const vectors = codebook.vectors(codes);
         visit?.(depth, residual, codes);
         residual = residual.sub(vectors);
-        walk.codes.push(codes);
-        walk.vectors.push(vectors);
+        allCodes.push(codes);
+        allVectors.push(vectors);
       }
-      return walk;
+      return { codes: allCodes, vectors: allVectors, rest: residual };
     });
   }
 
@@ -216,6 +222,8 @@ interface Walk {
   readonly codes: Tensor[];
   /** D times (n, dim) */
   readonly vectors: Tensor[];
+  /** (n, dim): what no depth described. */
+  readonly rest: Tensor;
 }
 
 export interface CodeUsage {

@@ -45,6 +45,11 @@ export class ClipVisionTower extends nn.Module {
     return this.embeddings.positions;
   }
 
+  /** Positions before the patches: the class token. */
+  get prefixTokens(): number {
+    return 1;
+  }
+
   /**
    * @param pixelValues (batch, 3, imageSize, imageSize), the dtype and device of the weights
    * @throws ShapeError for pictures of another size
@@ -68,7 +73,7 @@ export class ClipVisionTower extends nn.Module {
   /** Hidden states 0 to `last` (an index as in `hiddenState`), each (batch, positions, dim). */
   hiddenStates(pixelValues: Tensor, last = -1): Tensor[] {
     const count = this.layerOf(last);
-    return this.encoder.hiddenStates(this.#embed(pixelValues), count);
+    return this.encoder.hiddenStates(this.#embed(pixelValues), { count });
   }
 
   /** The number of layers before the hidden state of this index. @throws ConfigError when there is none */

@@ -41,3 +41,14 @@ export function foldPatches(patches: Tensor, patchSize: number): Tensor {
     .permute([0, 3, 1, 4, 2, 5])
     .reshape([batch, 3, grid * patchSize, grid * patchSize]);
 }
+
+/** @throws ShapeError unless pixelValues is (batch, 3, height, width) with both sides multiples of the patch size */
+export function requireWholePatches(tower: string, pixelValues: Tensor, patchSize: number): void {
+  const { shape } = pixelValues;
+  const isWhole = (side = 0) => side > 0 && side % patchSize === 0;
+  if (shape.length === 4 && shape[1] === 3 && isWhole(shape[2]) && isWhole(shape[3])) return;
+  throw new ShapeError(
+    `${tower}: pixelValues is (${shape.join(", ")}), this tower takes (batch, 3, height, width) with both sides ` +
+      `multiples of the patch size, ${patchSize}`,
+  );
+}

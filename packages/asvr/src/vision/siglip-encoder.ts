@@ -94,6 +94,13 @@ export class SiglipEncoderLayer extends nn.Module {
   }
 }
 
+export interface EncoderPass {
+  /** bool, true where a key may be seen, broadcast to (batch, heads, tokens, tokens) */
+  readonly mask?: Tensor;
+  /** How many of the layers; default all. */
+  readonly count?: number;
+}
+
 /** A stack of layers. */
 export class SiglipEncoder extends nn.Module {
   readonly layers: readonly SiglipEncoderLayer[];
@@ -103,33 +110,37 @@ export class SiglipEncoder extends nn.Module {
     this.layers = Array.from({ length: config.layers }, () => new SiglipEncoderLayer(config));
   }
 
-  /** The output of the first `count` layers, all of them by default. (batch, tokens, dim) -> same */
-  forward(x: Tensor, { mask, count = this.layers.length }: { mask?: Tensor; count?: number } = {}): Tensor {
+  /** The output of layers `from` to `count` - 1, all of them by default. (batch, tokens, dim) -> same */
+  forward(x: Tensor, { mask, from = 0, count = this.layers.length }: EncoderPass & { from?: number } = {}): Tensor {
     let hiddenState = x;
-    for (const layer of this.layers.slice(0, count)) hiddenState = layer.forward(hiddenState, mask);
+    for (const layer of this.layers.slice(from, count)) hiddenState = layer.forward(hiddenState, mask);
     return hiddenState;
   }
 
   /** The input and every layer's output, up to that of layer `count`: count + 1 tensors (batch, tokens, dim). */
-  hiddenStates(x: Tensor, count = this.layers.length): Tensor[] {
+  hiddenStates(x: Tensor, { mask, count = this.layers.length }: EncoderPass = {}): Tensor[] {
     const states = [x];
-    for (const layer of this.layers.slice(0, count)) states.push(layer.forward(states.at(-1)!));
+    for (const layer of this.layers.slice(0, count)) states.push(layer.forward(states.at(-1)!, mask));
     return states;
   }
 
-  /**
-   * The number of layers before the hidden state of this index: 0 is the input, k the output of layer k, and a negative
-   * index counts from the end, so that -1 is the last layer's output.
-   * @throws ConfigError when there is none
-   */
+  /** As `layerOf(index, layers)` of this stack. */
   layerOf(index: number): number {
-    const layers = this.layers.length;
-    const layer = index < 0 ? layers + 1 + index : index;
-    if (!Number.isInteger(layer) || layer < 0 || layer > layers) {
-      throw new ConfigError(
-        `encoder: there is no hidden state ${index}: a tower of ${layers} layers has 0 to ${layers}, or -${layers + 1} to -1`,
-      );
-    }
-    return layer;
+    return layerOf(index, this.layers.length);
   }
+}
+
+/**
+ * The number of layers before the hidden state of this index: 0 is the input, k the output of layer k, and a negative
+ * index counts from the end, so that -1 is the last layer's output.
+ * @throws ConfigError when there is none
+ */
+export function layerOf(index: number, layers: number): number {
+  const layer = index < 0 ? layers + 1 + index : index;
+  if (!Number.isInteger(layer) || layer < 0 || layer > layers) {
+    throw new ConfigError(
+      `encoder: there is no hidden state ${index}: a tower of ${layers} layers has 0 to ${layers}, or -${layers + 1} to -1`,
+    );
+  }
+  return layer;
 }

@@ -1,6 +1,7 @@
 import { ConfigError } from "../errors.js";
 import type { SiglipVisionConfig } from "./siglip.js";
 import type { SiglipEncoderConfig } from "./siglip-encoder.js";
+import type { SiglipFlexConfig } from "./siglip-flex.js";
 import type { SiglipTextConfig } from "./siglip-text.js";
 
 /** The part of a hub checkpoint's config.json that both towers share; what is left out has its default. */
@@ -19,6 +20,13 @@ export interface HubSiglipVision extends HubTower {
   readonly patch_size?: number;
 }
 
+/** `vision_config` of a SigLIP 2 checkpoint with flexible resolution ("naflex"). */
+export interface HubSiglipFlex extends HubTower {
+  /** Of the square table of positions. */
+  readonly num_patches?: number;
+  readonly patch_size?: number;
+}
+
 /** `text_config` of a SigLIP checkpoint. */
 export interface HubSiglipText extends HubTower {
   readonly vocab_size?: number;
@@ -29,6 +37,17 @@ export interface HubSiglipText extends HubTower {
 /** @throws ConfigError for an activation that is no GELU */
 export function siglipVisionConfig(hub: HubSiglipVision, head: SiglipVisionConfig["head"]): SiglipVisionConfig {
   return { ...towerConfig(hub), imageSize: hub.image_size ?? 224, patchSize: hub.patch_size ?? 16, head };
+}
+
+/** @throws ConfigError for an activation that is no GELU, and a number of positions that is no square */
+export function siglipFlexConfig(hub: HubSiglipFlex, head: SiglipFlexConfig["head"]): SiglipFlexConfig {
+  const positions = hub.num_patches ?? 256;
+  const gridSide = Math.round(Math.sqrt(positions));
+  if (gridSide * gridSide !== positions) {
+    throw new ConfigError(`SigLIP 2: num_patches is ${positions}, expected the square of a whole number`);
+  }
+  const patchSize = hub.patch_size ?? 16;
+  return { ...towerConfig(hub), gridSide, patchSize, imageSize: gridSide * patchSize, head };
 }
 
 /** @throws ConfigError for an activation that is no GELU */

@@ -20,22 +20,73 @@ export interface SiglipVisionOutput {
   readonly pooled: Tensor | null;
 }
 
+/** What a tower needs as far as its hidden states: no norm after them, no head. */
+export type SiglipTrunkConfig = Omit<SiglipVisionConfig, "head">;
+
 /**
- * SigLIP's vision tower (Zhai et al., 2023; SigLIP 2 at a fixed resolution has the same one). ASVR takes the hidden
- * state of index -2 as features: the second-last layer's output, without the final norm (paper Sec. 4.1).
- * Checkpoint names begin with `vision_model.`, which is a prefix for `load`.
+ * Embeddings and layers of SigLIP's vision tower, as far as features are taken from them. ASVR takes the hidden state of
+ * index -2: the second-last layer's output, without the final norm (paper Sec. 4.1).
  */
-export class SiglipVisionTower extends nn.Module {
+export class SiglipTrunk extends nn.Module {
   readonly embeddings: SiglipVisionEmbeddings;
   readonly encoder: SiglipEncoder;
+
+  /** @throws ConfigError when a picture has no whole patch, or the width is no multiple of the heads */
+  constructor(readonly config: SiglipTrunkConfig) {
+    super();
+    this.embeddings = new SiglipVisionEmbeddings(config);
+    this.encoder = new SiglipEncoder(config);
+  }
+
+  /** Whole patches of a picture. What lies beyond the last one is not read: 384 pixels are 27 patches of 14, and 6 more. */
+  get positions(): number {
+    return this.embeddings.positions;
+  }
+
+  /** Positions before the patches: it has no class token. */
+  get prefixTokens(): number {
+    return 0;
+  }
+
+  /**
+   * One hidden state, computed no further than needed: 0 is the embeddings, k the output of layer k, and a negative
+   * index counts from the end, so that -1 is the last layer's output (before the final norm).
+   * @param pixelValues (batch, 3, imageSize, imageSize), the dtype and device of the weights
+   * @returns (batch, positions, dim)
+   * @throws ConfigError when there is no such layer; ShapeError for pictures of another size
+   */
+  hiddenState(pixelValues: Tensor, index: number): Tensor {
+    return this.encoder.forward(this.embeddings.forward(pixelValues), { count: this.layerOf(index) });
+  }
+
+  /** `hiddenState` of some patches of a picture, as `SiglipVisionTower.forwardPatches` takes them. */
+  hiddenStateOfPatches(patches: Tensor, positionIds: Tensor, index: number): Tensor {
+    const embedded = this.embeddings.forwardPatches(patches, positionIds);
+    return this.encoder.forward(embedded, { count: this.layerOf(index) });
+  }
+
+  /** Hidden states 0 to `last` (an index as in `hiddenState`), each (batch, positions, dim). */
+  hiddenStates(pixelValues: Tensor, last = -1): Tensor[] {
+    return this.encoder.hiddenStates(this.embeddings.forward(pixelValues), { count: this.layerOf(last) });
+  }
+
+  /** The number of layers before the hidden state of this index. @throws ConfigError when there is none */
+  layerOf(index: number): number {
+    return this.encoder.layerOf(index);
+  }
+}
+
+/**
+ * SigLIP's vision tower (Zhai et al., 2023; SigLIP 2 at a fixed resolution has the same one). Checkpoint names begin
+ * with `vision_model.`, which is a prefix for `load`.
+ */
+export class SiglipVisionTower extends SiglipTrunk {
   readonly postLayernorm: nn.LayerNorm;
   readonly head: AttentionPoolingHead | MeanPoolingHead | null;
 
   /** @throws ConfigError when a picture has no whole patch, or the width is no multiple of the heads */
-  constructor(readonly config: SiglipVisionConfig) {
-    super();
-    this.embeddings = new SiglipVisionEmbeddings(config);
-    this.encoder = new SiglipEncoder(config);
+  constructor(override readonly config: SiglipVisionConfig) {
+    super(config);
     this.postLayernorm = new nn.LayerNorm(config.dim, config.epsilon ?? 1e-6);
     this.head =
       config.head === "attention-pooling"
@@ -45,17 +96,12 @@ export class SiglipVisionTower extends nn.Module {
           : null;
   }
 
-  /** Whole patches of a picture. What lies beyond the last one is not read: 384 pixels are 27 patches of 14, and 6 more. */
-  get positions(): number {
-    return this.embeddings.positions;
-  }
-
   /**
    * @param pixelValues (batch, 3, imageSize, imageSize), the dtype and device of the weights
    * @throws ShapeError for pictures of another size
    */
   forward(pixelValues: Tensor): SiglipVisionOutput {
-    return this.#finish(this.encoder.forward(this.embeddings.forward(pixelValues)));
+    return this.forwardFrom(this.embeddings.forward(pixelValues), 0);
   }
 
   /**
@@ -66,37 +112,13 @@ export class SiglipVisionTower extends nn.Module {
    * @throws ShapeError when the two disagree
    */
   forwardPatches(patches: Tensor, positionIds: Tensor): SiglipVisionOutput {
-    return this.#finish(this.encoder.forward(this.embeddings.forwardPatches(patches, positionIds)));
+    return this.forwardFrom(this.embeddings.forwardPatches(patches, positionIds), 0);
   }
 
-  /**
-   * One hidden state, computed no further than needed: 0 is the embeddings, k the output of layer k, and a negative
-   * index counts from the end, so that -1 is the last layer's output (before the final norm).
-   * @returns (batch, positions, dim)
-   * @throws ConfigError when there is no such layer
-   */
-  hiddenState(pixelValues: Tensor, index: number): Tensor {
-    return this.encoder.forward(this.embeddings.forward(pixelValues), { count: this.layerOf(index) });
-  }
-
-  /** `hiddenState` of some patches of a picture, as `forwardPatches` takes them. */
-  hiddenStateOfPatches(patches: Tensor, positionIds: Tensor, index: number): Tensor {
-    const embedded = this.embeddings.forwardPatches(patches, positionIds);
-    return this.encoder.forward(embedded, { count: this.layerOf(index) });
-  }
-
-  /** Hidden states 0 to `last` (an index as in `hiddenState`), each (batch, positions, dim). */
-  hiddenStates(pixelValues: Tensor, last = -1): Tensor[] {
-    return this.encoder.hiddenStates(this.embeddings.forward(pixelValues), this.layerOf(last));
-  }
-
-  /** The number of layers before the hidden state of this index. @throws ConfigError when there is none */
-  layerOf(index: number): number {
-    return this.encoder.layerOf(index);
-  }
-
-  #finish(hiddenState: Tensor): SiglipVisionOutput {
-    const lastHiddenState = this.postLayernorm.forward(hiddenState);
+  /** What the layers after hidden state `index`, the final norm and the head make of it, or of what replaces it. */
+  forwardFrom(hiddenState: Tensor, index: number): SiglipVisionOutput {
+    const last = this.encoder.forward(hiddenState, { from: this.layerOf(index) });
+    const lastHiddenState = this.postLayernorm.forward(last);
     return { lastHiddenState, pooled: this.head?.forward(lastHiddenState) ?? null };
   }
 }
@@ -162,8 +184,9 @@ export class AttentionPoolingHead extends nn.Module {
     this.mlp = new SiglipMlp(config);
   }
 
-  forward(hiddenState: Tensor): Tensor {
-    const attended = this.attention.forward(this.probe.expand([hiddenState.size(0), 1, -1]), hiddenState);
+  /** `mask` bool, true where a position may be seen, broadcast to (batch, heads, 1, positions) */
+  forward(hiddenState: Tensor, mask?: Tensor): Tensor {
+    const attended = this.attention.forward(this.probe.expand([hiddenState.size(0), 1, -1]), hiddenState, mask);
     return attended.add(this.mlp.forward(this.layernorm.forward(attended))).select(1, 0);
   }
 }
@@ -185,8 +208,8 @@ class ProbeAttention extends nn.Module {
     this.outProj = new nn.Linear(dim, dim);
   }
 
-  /** probe (batch, 1, dim), states (batch, tokens, dim) -> (batch, 1, dim) */
-  forward(probe: Tensor, states: Tensor): Tensor {
+  /** probe (batch, 1, dim), states (batch, tokens, dim), mask as `attend` has it -> (batch, 1, dim) */
+  forward(probe: Tensor, states: Tensor, mask?: Tensor): Tensor {
     const { dim, heads } = this;
     const [queryWeight, stateWeight] = this.inProjWeight.splitWithSizes([dim, 2 * dim]) as [Tensor, Tensor];
     const [queryBias, stateBias] = this.inProjBias.splitWithSizes([dim, 2 * dim]) as [Tensor, Tensor];
@@ -194,7 +217,7 @@ class ProbeAttention extends nn.Module {
     const [key, value] = F.linear(states, stateWeight, stateBias)
       .chunk(2, -1)
       .map((part) => nn.splitHeads(part, heads)) as [Tensor, Tensor];
-    return this.outProj.forward(nn.mergeHeads(nn.attend(query, key, value)));
+    return this.outProj.forward(nn.mergeHeads(nn.attend(query, key, value, { mask })));
   }
 }
 

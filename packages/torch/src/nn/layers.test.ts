@@ -160,3 +160,15 @@ test("a transposed weight is copied: parameters are row-major", () => {
     expect(plain.weight.toNumbers()).not.toContain(0);
   });
 });
+
+test("ConvTranspose2d with its kernel as stride is a linear map of each place into its own square", () => {
+  withModule(
+    () => new nn.ConvTranspose2d(3, 5, 2, { stride: 2 }),
+    (convolution) => {
+      const x = randn(2, 3, 4, 6);
+      const squares = F.linear(x.permute([0, 2, 3, 1]), convolution.weight.view([3, 20]).t()); // (2, 4, 6, 5·2·2)
+      const plain = squares.view([2, 4, 6, 5, 2, 2]).permute([0, 3, 1, 4, 2, 5]).reshape([2, 5, 8, 12]);
+      expectClose(convolution.forward(x), plain.add(convolution.bias.view([1, 5, 1, 1])), close);
+    },
+  );
+});

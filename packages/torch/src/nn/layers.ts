@@ -256,3 +256,28 @@ export class Conv2d extends Module {
     return F.conv2d(x, this.weight, this.bias, this.options.stride ?? 1, this.options.padding ?? 0);
   }
 }
+
+/** The transpose of a convolution with a square kernel: stride 1 by default, no padding. */
+export class ConvTranspose2d extends Module {
+  /** (inChannels, outChannels, kernel, kernel) */
+  readonly weight: Tensor;
+  /** (outChannels) */
+  readonly bias: Tensor;
+
+  constructor(
+    inChannels: number,
+    outChannels: number,
+    readonly kernel: number,
+    readonly options: { stride?: number } = {},
+  ) {
+    super();
+    const fanIn = outChannels * kernel * kernel; // as PyTorch counts it
+    this.weight = parameter([inChannels, outChannels, kernel, kernel], uniformFanIn(fanIn));
+    this.bias = parameter([outChannels], uniformFanIn(fanIn));
+  }
+
+  /** (batch, inChannels, height, width) -> (batch, outChannels, (height - 1) · stride + kernel, …) */
+  forward(x: Tensor): Tensor {
+    return F.convTranspose2d(x, this.weight, this.bias, this.options.stride ?? 1);
+  }
+}

@@ -1,0 +1,159 @@
+import { existsSync } from "node:fs";
+import { mkdir, readFile, writeFile } from "node:fs/promises";
+import { homedir } from "node:os";
+import { dirname, join, resolve } from "node:path";
+import { getHFHubCachePath, HubApiError, listFiles, modelInfo } from "@huggingface/hub";
+import { ConfigError, DataError } from "../../errors.js";
+import { filesToFetch } from "./choose-files.js";
+import { fetchFile, type HubFile } from "./fetch-file.js";
+
+export interface HubOptions {
+  /** A branch, a tag or a commit; default `main`. A commit never changes. */
+  readonly revision?: string;
+  /** Take what the cache has and ask nobody. Default: as HF_HUB_OFFLINE says. */
+  readonly offline?: boolean;
+  readonly signal?: AbortSignal;
+  readonly onProgress?: (progress: HubProgress) => void;
+  /** Default: HF_TOKEN, or the token that `hf auth login` left. */
+  readonly accessToken?: string;
+  /** Default: HF_ENDPOINT, or the hub. */
+  readonly hubUrl?: string;
+  /** Default: where Python's huggingface_hub keeps its files (HF_HUB_CACHE, HF_HOME). */
+  readonly cacheDir?: string;
+}
+
+export interface HubProgress {
+  readonly file: string;
+  /** Of all files that are fetched, in bytes. */
+  readonly done: number;
+  readonly total: number;
+}
+
+const HUB_ID = /^[\w-][\w.-]*\/[\w-][\w.-]*$/;
+const REVISION = /^[\w-][\w./-]*$/;
+const COMMIT = /^[0-9a-f]{40}$/;
+/** Of a file's content: of Git (SHA-1), or of a large file (SHA-256). */
+const CONTENT = /^(?:[0-9a-f]{40}|[0-9a-f]{64})$/;
+
+/**
+ * The folder of a checkpoint: a path as it is, or a hub id (`owner/name`, or `owner/name@revision`), whose files are
+ * fetched into the cache that Python's huggingface_hub uses, or found there. A broken download is gone on with.
+ * @throws ConfigError for what is neither, and offline, when the cache lacks it: with what to do
+ * @throws DataError for a file that is not what the repository says
+ */
+export async function resolveCheckpoint(pathOrId: string, options: HubOptions = {}): Promise<string> {
+  if (existsSync(pathOrId)) return resolve(pathOrId);
+  const [id = "", inId] = pathOrId.split("@");
+  if (!HUB_ID.test(id) || id.includes("..")) {
+    throw new ConfigError(`${pathOrId} does not exist, and is no hub id (owner/name, or owner/name@revision) either`);
+  }
+  const revision = options.revision ?? inId ?? "main";
+  if (!REVISION.test(revision) || revision.includes("..")) {
+    throw new ConfigError(`${id}: ${JSON.stringify(revision)} is no name of a branch, a tag or a commit`);
+  }
+  return snapshotOf(id, { ...options, revision });
+}
+
+async function snapshotOf(id: string, options: HubOptions & { revision: string }): Promise<string> {
+  const { revision, cacheDir = getHFHubCachePath() } = options;
+  const folder = join(cacheDir, `models--${id.replace("/", "--")}`);
+  const offline = options.offline ?? isOffline();
+  const cached = await cachedSnapshot(folder, revision);
+  if (offline) {
+    if (cached) return cached;
+    throw new ConfigError(
+      `${id} (${revision}) is not in ${cacheDir}, and HF_HUB_OFFLINE forbids to fetch it. Fetch it where there is a network, and copy that folder here, or give the path of a local folder.`,
+    );
+  }
+  try {
+    return await fetchSnapshot(id, folder, options);
+  } catch (error) {
+    if (isUnreachable(error)) {
+      if (cached) return cached;
+      throw new ConfigError(
+        `${id} is not in ${cacheDir}, and the hub can't be reached (${reasonOf(error)}). Give the path of a local folder, or fetch it where there is a network.`,
+        { cause: error },
+      );
+    }
+    throw explained(error, id, revision);
+  }
+}
+
+async function fetchSnapshot(id: string, folder: string, options: HubOptions & { revision: string }): Promise<string> {
+  const { revision, signal, onProgress } = options;
+  const access = { hubUrl: options.hubUrl ?? process.env.HF_ENDPOINT, accessToken: await tokenOf(options) };
+  const { sha: commit } = await modelInfo({ ...access, name: id, revision, additionalFields: ["sha"] });
+  const files: HubFile[] = [];
+  for await (const entry of listFiles({ ...access, repo: id, revision: commit })) {
+    if (entry.type === "file") files.push(entry as HubFile);
+  }
+  const wanted = filesToFetch(files);
+  // Both become names of files here.
+  if (!COMMIT.test(commit) || wanted.some(({ oid, lfs }) => !CONTENT.test(lfs?.oid ?? oid))) {
+    throw new DataError(`${id}: the hub's answer names a commit or a content that is no hash`);
+  }
+  if (wanted.length === 0) throw new ConfigError(`${id} (${revision}) holds no configuration and no weights`);
+  const total = wanted.reduce((sum, { size }) => sum + size, 0);
+  let before = 0;
+  for (const file of wanted) {
+    const onBytes = (bytes: number) => onProgress?.({ file: file.path, done: before + bytes, total });
+    await fetchFile(folder, file, { repo: id, commit, ...access, signal, onBytes });
+    before += file.size;
+  }
+  // The name of the revision last: it leads to a complete snapshot.
+  if (revision !== commit) await writeReference(folder, revision, commit);
+  return join(folder, "snapshots", commit);
+}
+
+async function writeReference(folder: string, revision: string, commit: string): Promise<void> {
+  const reference = join(folder, "refs", ...revision.split("/"));
+  await mkdir(dirname(reference), { recursive: true });
+  await writeFile(reference, commit);
+}
+
+/** The snapshot that the cache has of a revision. */
+async function cachedSnapshot(folder: string, revision: string): Promise<string | undefined> {
+  const reference = join(folder, "refs", ...revision.split("/"));
+  const isReference = !COMMIT.test(revision) && existsSync(reference);
+  const commit = isReference ? (await readFile(reference, "utf8")).trim() : revision;
+  if (!COMMIT.test(commit)) return undefined;
+  const snapshot = join(folder, "snapshots", commit);
+  return existsSync(snapshot) ? snapshot : undefined;
+}
+
+function isOffline(): boolean {
+  return /^(?:1|true|yes|on)$/i.test(process.env.HF_HUB_OFFLINE ?? "");
+}
+
+async function tokenOf({ accessToken }: HubOptions): Promise<string | undefined> {
+  const given = accessToken ?? process.env.HF_TOKEN;
+  if (given) return given;
+  const home = process.env.HF_HOME ?? join(process.env.XDG_CACHE_HOME ?? join(homedir(), ".cache"), "huggingface");
+  const file = process.env.HF_TOKEN_PATH ?? join(home, "token");
+  return existsSync(file) ? (await readFile(file, "utf8")).trim() || undefined : undefined;
+}
+
+/** Nobody answered: no name, no route, a connection that broke. */
+function isUnreachable(error: unknown): boolean {
+  return error instanceof TypeError && error.message === "fetch failed";
+}
+
+function reasonOf(error: unknown): string {
+  const { cause } = error as { cause?: { code?: string; message?: string } };
+  return cause?.code ?? cause?.message ?? (error as Error).message;
+}
+
+function explained(error: unknown, id: string, revision: string): unknown {
+  if (!(error instanceof HubApiError)) return error;
+  const { statusCode } = error;
+  if (statusCode === 401 || statusCode === 403) {
+    return new ConfigError(
+      `the hub refuses ${id} (${statusCode}): it is gated, private, or not there. Ask for access on its page, and set HF_TOKEN.`,
+      { cause: error },
+    );
+  }
+  if (statusCode === 404) {
+    return new ConfigError(`the hub has no ${id} with a revision "${revision}"`, { cause: error });
+  }
+  return new ConfigError(`the hub answered ${statusCode} for ${id}: ${error.message}`, { cause: error });
+}
