@@ -14,6 +14,7 @@ export {
 export { type OpenOptions, openChatModel } from "./chat/open.js";
 export type { ConfigPlace } from "./checkpoints/config-place.js";
 export { loadGgufLanguageModel } from "./checkpoints/gguf/language-model.js";
+export { tokenizerFromGguf } from "./checkpoints/gguf/tokenizer.js";
 export { type HubOptions, type HubProgress, resolveCheckpoint } from "./checkpoints/hub/resolve.js";
 export { loadLanguageModel } from "./checkpoints/language-model.js";
 export { llamaConfig } from "./checkpoints/llama-config.js";
@@ -44,7 +45,12 @@ export { type ConversationTemplate, templates } from "./language/conversation.js
 export { type GenerateOptions, generate } from "./language/generation.js";
 export * from "./language/llama.js";
 export type { RopeScaling } from "./language/rotary.js";
-export { TextTokenizer, type TokenizerConfig, type TokenizerJson } from "./language/tokenizer.js";
+export {
+  type SentencePieceConfig,
+  TextTokenizer,
+  type TokenizerConfig,
+  type TokenizerJson,
+} from "./language/tokenizer.js";
 export {
   buildMicroWorld,
   type MicroManifest,

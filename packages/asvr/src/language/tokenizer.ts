@@ -1,53 +1,21 @@
-import { existsSync, readFileSync } from "node:fs";
-import { dirname, join } from "node:path";
-import { TextDecoder } from "node:util";
-import { Tokenizer } from "@huggingface/tokenizers";
 import { ConfigError } from "../errors.js";
+import { JsonEngine } from "./json-engine.js";
+import { CleanedTextStream, TextStream } from "./text-stream.js";
+import { nameOf, type TokenizerConfig, type TokenizerEngine, type TokenName } from "./tokenizer-engine.js";
+import {
+  readTokenizerFolder,
+  readTokenizerJson,
+  readTokenizerModel,
+  type SentencePieceConfig,
+  sentencePieceFiles,
+} from "./tokenizer-files.js";
+import { requireTokenizerJson, type TokenizerJson } from "./tokenizer-json.js";
 
-/** What is read of `tokenizer_config.json`. */
-export interface TokenizerConfig {
-  bos_token?: TokenName;
-  eos_token?: TokenName;
-  pad_token?: TokenName;
-  clean_up_tokenization_spaces?: boolean;
-}
-type TokenName = string | { content: string } | null;
+export type { TokenizerConfig } from "./tokenizer-engine.js";
+export type { SentencePieceConfig } from "./tokenizer-files.js";
+export type { TokenizerJson } from "./tokenizer-json.js";
 
-/** What is read of `tokenizer.json`; the rest goes to the library as it is. */
-export interface TokenizerJson {
-  normalizer: Step | null;
-  pre_tokenizer: Step | null;
-  added_tokens: { id: number; content: string; special: boolean }[];
-}
-interface Step {
-  type: string;
-  prepend_scheme?: string;
-  add_prefix_space?: boolean;
-  normalizers?: Step[];
-  pretokenizers?: Step[];
-}
-
-/** What is used of the library, whose own types TypeScript does not find (imports without an ending). */
-interface Library {
-  encode(text: string, options?: { add_special_tokens: boolean }): { ids: number[] };
-  decode(ids: number[], options: { skip_special_tokens: boolean }): string;
-  token_to_id(token: string): number | undefined;
-  id_to_token(id: number): string | undefined;
-  get_vocab(): Map<string, number>;
-  decoder: Decoder | null;
-}
-interface Decoder {
-  decoders?: Decoder[];
-  text_decoder?: TextDecoder;
-}
-
-/**
- * Where sentencepiece's dummy space is put: before the first piece of text ("first", `legacy: false`, Vicuna 1.5),
- * before every piece of text between special tokens ("every", `legacy: true`), or nowhere (byte-level BPE).
- */
-type PrefixRule = "none" | "first" | "every";
-
-/** A text tokenizer read from Hugging Face's `tokenizer.json`. */
+/** The text tokenizer of a checkpoint: `tokenizer.json`, `tokenizer.model` or the vocabulary of a GGUF file. */
 export class TextTokenizer {
   /** One more than the largest id. */
   readonly vocabSize: number;
@@ -57,23 +25,20 @@ export class TextTokenizer {
   /** What the tokenizer puts before every text: the bos for Llama, nothing for Qwen2. */
   readonly startIds: readonly number[];
 
-  readonly #library: Library;
-  readonly #bare: Library; // the same without a dummy space
-  readonly #prefixRule: PrefixRule;
+  readonly #engine: TokenizerEngine;
+  readonly #cleansUp: boolean;
   readonly #addedIds: ReadonlySet<number>;
-  readonly #addedContents: readonly string[];
+  readonly #specialIds: ReadonlySet<number>;
 
-  /** @throws ConfigError when the tokenizer has no eos, or is of a kind that the library does not know */
-  constructor(json: TokenizerJson, config: TokenizerConfig = {}) {
-    const settings = { ...config, clean_up_tokenization_spaces: config.clean_up_tokenization_spaces ?? false };
-    this.#prefixRule = prefixRule(json);
-    this.#library = new Tokenizer(json, settings);
-    keepByteOrderMarks(this.#library.decoder);
-    this.#bare = this.#prefixRule === "none" ? this.#library : new Tokenizer(withoutPrefix(json), settings);
-    this.#addedIds = new Set(json.added_tokens.map(({ id }) => id));
-    this.#addedContents = json.added_tokens.map(({ content }) => content);
+  /** @throws ConfigError when the tokenizer has no eos, is damaged, or is of a kind that the library does not know */
+  constructor(source: TokenizerJson | TokenizerEngine, config: TokenizerConfig = {}) {
+    this.#engine = isEngine(source) ? source : new JsonEngine(requireTokenizerJson(source), config);
+    this.#cleansUp = !isEngine(source) && config.clean_up_tokenization_spaces === true;
+    const { addedTokens, vocabulary } = this.#engine;
+    this.#addedIds = new Set(addedTokens.map(({ id }) => id));
+    this.#specialIds = new Set(addedTokens.filter(({ special }) => special).map(({ id }) => id));
 
-    this.vocabSize = largest(this.#library.get_vocab().values()) + 1;
+    this.vocabSize = largest(vocabulary.values()) + 1;
     this.bosId = this.#idOf(config.bos_token);
     this.padId = this.#idOf(config.pad_token);
     const eosId = this.#idOf(config.eos_token);
@@ -83,31 +48,48 @@ export class TextTokenizer {
       );
     }
     this.eosId = eosId;
-    this.startIds = this.#library.encode("").ids;
+    this.startIds = this.#engine.encode("", true);
   }
 
   /**
-   * Reads `tokenizer.json`, and the names of the special tokens from `tokenizer_config.json` beside it.
+   * Reads a checkpoint's folder: `tokenizer.json`, else the SentencePiece model `tokenizer.model`, with what
+   * `tokenizer_config.json`, `special_tokens_map.json` and `added_tokens.json` say.
+   * @throws ConfigError when there is neither, or one cannot be used
+   */
+  static fromFolder(folder: string): TextTokenizer {
+    const { engine, config } = readTokenizerFolder(folder);
+    return new TextTokenizer(engine, config);
+  }
+
+  /**
+   * Reads `tokenizer.json` or `tokenizer.model`, and the names of the special tokens from `tokenizer_config.json` or
+   * `special_tokens_map.json` beside it.
    * @throws ConfigError when one of them is missing or cannot be used
    */
   static fromFile(path: string): TextTokenizer {
-    const configPath = join(dirname(path), "tokenizer_config.json");
-    if (!existsSync(path)) {
-      throw new ConfigError(`tokenizer: there is no ${path}. It is the tokenizer.json of the model's folder.`);
-    }
-    if (!existsSync(configPath)) {
-      throw new ConfigError(`tokenizer: there is no ${configPath}. It names the bos, eos and padding tokens.`);
-    }
-    try {
-      return new TextTokenizer(readJson<TokenizerJson>(path), readJson<TokenizerConfig>(configPath));
-    } catch (cause) {
-      throw new ConfigError(`tokenizer: ${path} cannot be used: ${(cause as Error).message}`, { cause });
-    }
+    const { engine, config } = path.endsWith(".model") ? readTokenizerModel(path) : readTokenizerJson(path);
+    return naming(path, () => new TextTokenizer(engine, config));
   }
 
-  /** The ids of a text, exactly as `tokenizer.json` says. Special tokens inside the text are recognised. */
+  /**
+   * A SentencePiece model with the settings that stand beside it in a checkpoint.
+   * @throws ConfigError when it is none, or one of a kind that shifts its ids
+   */
+  static fromSentencePiece(model: Uint8Array, config: SentencePieceConfig = {}): TextTokenizer {
+    const files = sentencePieceFiles(model, config);
+    return new TextTokenizer(files.engine, files.config);
+  }
+
+  /** The ids of a text, exactly as the tokenizer's file says. Special tokens inside the text are recognised. */
   encode(text: string, { addSpecialTokens = false } = {}): number[] {
-    return this.#library.encode(text, { add_special_tokens: addSpecialTokens }).ids;
+    return this.#engine.encode(text, addSpecialTokens);
+  }
+
+  /** The ids of a prompt that a chat template wrote: bos is added unless it is written at the beginning. */
+  encodePrompt(prompt: string): number[] {
+    const ids = this.encode(prompt);
+    const isWritten = this.startIds.length > 0 && this.startIds.every((id, index) => ids[index] === id);
+    return isWritten ? ids : [...this.startIds, ...ids];
   }
 
   /**
@@ -130,40 +112,61 @@ export class TextTokenizer {
 
   /** The text of ids. Ids that are no token (image positions, the padding of a vocabulary) give nothing. */
   decode(ids: ArrayLike<number>, { skipSpecialTokens = false } = {}): string {
-    const known = Array.from(ids).filter((id) => this.#library.id_to_token(id) !== undefined);
+    const known = Array.from(ids).filter((id) => this.#engine.tokenOf(id) !== undefined);
     if (known.length === 0) return ""; // the library refuses an empty list
-    return this.#library.decode(known, { skip_special_tokens: skipSpecialTokens });
+    return this.#engine.decode(known, skipSpecialTokens);
+  }
+
+  /** Decodes ids as they come: the pieces of text joined are what `decode` gives for all of them. */
+  stream(options: { skipSpecialTokens?: boolean } = {}): Pick<TextStream, "push" | "end"> {
+    const decode = (ids: readonly number[]) => this.decode(ids, options);
+    if (this.#cleansUp) return new CleanedTextStream(decode);
+    const isLeftOut = (id: number) => options.skipSpecialTokens === true && this.#specialIds.has(id);
+    return new TextStream(decode, (id) => !isLeftOut(id) && this.#engine.tokenOf(id) !== undefined);
   }
 
   /** Every token as the vocabulary spells it, and its id. */
   get vocabulary(): Readonly<Record<string, number>> {
-    return Object.fromEntries(this.#library.get_vocab());
+    return Object.fromEntries(this.#engine.vocabulary);
   }
 
   /** The id of a token as the vocabulary spells it, such as `</s>` or `▁the`. */
   tokenId(token: string): number | undefined {
-    return this.#library.token_to_id(token);
+    return this.#engine.vocabulary.get(token);
   }
 
   #encodePiece(piece: string, before: Before): number[] {
-    if (this.#prefixRule === "every") {
+    const { prefixRule } = this.#engine;
+    if (prefixRule === "every") {
       if (before !== "text") return this.encode(piece);
       const cut = this.#firstAddedToken(piece);
-      return [...bareIds(this.#bare, piece.slice(0, cut)), ...this.encode(piece.slice(cut))];
+      return [...this.#engine.encodeBare(piece.slice(0, cut)), ...this.encode(piece.slice(cut))];
     }
-    const wantsSpace = this.#prefixRule === "first" && before === "nothing" && this.#firstAddedToken(piece) > 0;
-    return bareIds(this.#bare, wantsSpace ? ` ${piece}` : piece);
+    const wantsSpace = prefixRule === "first" && before === "nothing" && this.#firstAddedToken(piece) > 0;
+    return this.#engine.encodeBare(wantsSpace ? ` ${piece}` : piece);
   }
 
   /** Where the first added token begins; the length of the text if there is none. */
   #firstAddedToken(text: string): number {
-    const starts = this.#addedContents.map((content) => text.indexOf(content)).filter((start) => start >= 0);
+    const starts = this.#engine.addedTokens.map(({ content }) => text.indexOf(content)).filter((start) => start >= 0);
     return Math.min(text.length, ...starts);
   }
 
   #idOf(name: TokenName | undefined): number | undefined {
-    if (name === undefined || name === null) return undefined;
-    return this.tokenId(typeof name === "string" ? name : name.content);
+    const token = nameOf(name);
+    return token === undefined ? undefined : this.tokenId(token);
+  }
+}
+
+function isEngine(source: TokenizerJson | TokenizerEngine): source is TokenizerEngine {
+  return "encodeBare" in source;
+}
+
+function naming(path: string, make: () => TextTokenizer): TextTokenizer {
+  try {
+    return make();
+  } catch (cause) {
+    throw new ConfigError(`tokenizer: ${path} cannot be used: ${(cause as Error).message}`, { cause });
   }
 }
 
@@ -175,48 +178,3 @@ function largest(ids: Iterable<number>): number {
 
 /** What stands before a piece of text. */
 type Before = "nothing" | "special" | "text";
-
-function bareIds(bare: Library, text: string): number[] {
-  return bare.encode(text, { add_special_tokens: false }).ids;
-}
-
-/** The library's decoder of byte tokens would drop U+FEFF from a text. */
-function keepByteOrderMarks(decoder: Decoder | null): void {
-  decoder?.decoders?.forEach(keepByteOrderMarks);
-  if (decoder?.text_decoder) decoder.text_decoder = new TextDecoder("utf-8", { ignoreBOM: true });
-}
-
-function prefixRule(json: TokenizerJson): PrefixRule {
-  const steps = [...flatten(json.normalizer), ...flatten(json.pre_tokenizer)];
-  for (const step of steps) {
-    if (step.type === "Prepend") return "every";
-    if (step.type === "ByteLevel" && step.add_prefix_space) return "every";
-    if (step.type !== "Metaspace" || step.prepend_scheme === "never") continue;
-    return step.prepend_scheme === "first" ? "first" : "every";
-  }
-  return "none";
-}
-
-/** The same tokenizer without a dummy space. */
-function withoutPrefix(json: TokenizerJson): TokenizerJson {
-  const copy = structuredClone(json);
-  if (copy.normalizer?.type === "Prepend") copy.normalizer = null;
-  for (const step of flatten(copy.normalizer)) {
-    step.normalizers = step.normalizers?.filter(({ type }) => type !== "Prepend");
-  }
-  for (const step of flatten(copy.pre_tokenizer)) {
-    if (step.type === "Metaspace") step.prepend_scheme = "never";
-    if (step.type === "ByteLevel") step.add_prefix_space = false;
-  }
-  return copy;
-}
-
-/** A step and, for a sequence, the steps in it. */
-function flatten(step: Step | null): Step[] {
-  if (step === null) return [];
-  return [step, ...(step.normalizers ?? []), ...(step.pretokenizers ?? [])];
-}
-
-function readJson<T>(path: string): T {
-  return JSON.parse(readFileSync(path, "utf8")) as T;
-}

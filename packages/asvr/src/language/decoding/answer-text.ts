@@ -1,25 +1,19 @@
+import type { TextStream } from "../text-stream.js";
 import type { TextTokenizer } from "../tokenizer.js";
-
-const REPLACEMENT = "\ufffd"; // what a decoder makes of a character whose bytes are not all there
 
 /**
  * The text of an answer as its tokens come: characters of several tokens are given when they are whole, and nothing of
  * a stop string is given, even where it reaches over several tokens.
  */
 export class AnswerText {
-  readonly #tokenizer: TextTokenizer;
+  readonly #stream: Pick<TextStream, "push" | "end">;
   readonly #stops: readonly string[];
-  readonly #ids: number[] = [];
-  /** Tokens from here on are decoded again with each new one: spaces and joints need the ones before. */
-  #from = 0;
-  /** Tokens up to here have given their text. */
-  #told = 0;
   /** Text that may be the beginning of a stop string. */
   #held = "";
   #isStopped = false;
 
   constructor(tokenizer: TextTokenizer, stops: readonly string[] = []) {
-    this.#tokenizer = tokenizer;
+    this.#stream = tokenizer.stream({ skipSpecialTokens: true });
     this.#stops = stops.filter((stop) => stop !== "");
   }
 
@@ -30,30 +24,16 @@ export class AnswerText {
 
   /** The text that is certain with this token. */
   add(id: number): string {
-    this.#ids.push(id);
-    return this.#isStopped ? "" : this.#certain(this.#newText(false));
+    return this.#isStopped ? "" : this.#certain(this.#stream.push(id));
   }
 
   /** What was held back, when no more tokens come. */
   end(): string {
     if (this.#isStopped) return "";
-    const text = this.#certain(this.#newText(true));
+    const text = this.#certain(this.#stream.end());
     const rest = this.#held;
     this.#held = "";
     return this.#isStopped ? text : text + rest;
-  }
-
-  #newText(isLast: boolean): string {
-    const before = this.#decode(this.#told);
-    const whole = this.#decode(this.#ids.length);
-    if (whole.length <= before.length || (!isLast && whole.endsWith(REPLACEMENT))) return "";
-    this.#from = this.#told;
-    this.#told = this.#ids.length;
-    return whole.slice(before.length);
-  }
-
-  #decode(to: number): string {
-    return this.#tokenizer.decode(this.#ids.slice(this.#from, to), { skipSpecialTokens: true });
   }
 
   #certain(added: string): string {

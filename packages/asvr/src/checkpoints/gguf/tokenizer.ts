@@ -1,0 +1,181 @@
+import { ConfigError } from "../../errors.js";
+import { SentencePieceEngine } from "../../language/sentencepiece/engine.js";
+import {
+  type Piece,
+  type PieceKind,
+  pieceKinds,
+  requireConsistent,
+  type SentencePieceModel,
+} from "../../language/sentencepiece/model-proto.js";
+import { SentencePieceProcessor } from "../../language/sentencepiece/processor.js";
+import { TextTokenizer } from "../../language/tokenizer.js";
+import type { AddedToken, TokenizerConfig } from "../../language/tokenizer-engine.js";
+import { requireTokenizerJson, type TokenizerStep } from "../../language/tokenizer-json.js";
+import { patterns } from "./pre-tokenizers.js";
+
+/** What a GGUF file says of itself. */
+type Metadata = ReadonlyMap<string, unknown>;
+
+/** The vocabulary of a GGUF file. */
+interface GgufVocabulary {
+  readonly tokens: readonly string[];
+  readonly kinds: readonly PieceKind[];
+  readonly added: readonly AddedToken[];
+  readonly names: TokenizerConfig;
+  /** Whether the ids of bos and eos are put around a text. */
+  readonly addBos: boolean | undefined;
+  readonly addEos: boolean | undefined;
+}
+
+/**
+ * The tokenizer of a language model in a GGUF file: byte-level BPE (`gpt2`) or SentencePiece's BPE (`llama`).
+ * @param metadata the file's, by key, as `openGguf` gives it
+ * @throws ConfigError for another kind, a pattern of splitting that is not known, and contradictions
+ */
+export function tokenizerFromGguf(metadata: Metadata): TextTokenizer {
+  const kind = metadata.get("tokenizer.ggml.model");
+  if (kind !== "gpt2" && kind !== "llama") {
+    throw new ConfigError(
+      `GGUF tokenizer: tokenizer.ggml.model is ${JSON.stringify(kind) ?? "missing"}; gpt2 and llama can be read.`,
+    );
+  }
+  const vocabulary = readVocabulary(metadata);
+  return kind === "gpt2" ? byteLevel(metadata, vocabulary) : sentencePiece(metadata, vocabulary);
+}
+
+function byteLevel(metadata: Metadata, vocabulary: GgufVocabulary): TextTokenizer {
+  const { tokens, added, names, addBos, addEos } = vocabulary;
+  const pre = metadata.get("tokenizer.ggml.pre") ?? "default";
+  const known = patterns[String(pre)];
+  if (known === undefined) {
+    throw new ConfigError(
+      `GGUF tokenizer: tokenizer.ggml.pre is ${JSON.stringify(pre)}, whose way of splitting is not known. Known are ${Object.keys(patterns).join(", ")}.`,
+    );
+  }
+  const bos = (addBos ?? known.addsBos === true) && names.bos_token ? [special(names.bos_token as string)] : [];
+  const eos = addEos && names.eos_token ? [special(names.eos_token as string)] : [];
+  const bytes = { type: "ByteLevel", add_prefix_space: false, trim_offsets: false, use_regex: false };
+  const splits = known.splits.map(
+    (Regex): TokenizerStep => ({ type: "Split", pattern: { Regex }, behavior: "Isolated", invert: false }),
+  );
+  const json = requireTokenizerJson({
+    added_tokens: added,
+    normalizer: known.composes ? { type: "NFC" } : null,
+    pre_tokenizer: { type: "Sequence", pretokenizers: [...splits, bytes] },
+    model: {
+      type: "BPE",
+      vocab: Object.fromEntries(tokens.map((token, id) => [token, id])),
+      merges: textsOf(metadata, "tokenizer.ggml.merges").map((merge) => pairOf(merge)),
+      ignore_merges: known.ignoresMerges === true,
+      ...{ unk_token: null, fuse_unk: false, byte_fallback: false },
+    },
+    post_processor: {
+      type: "TemplateProcessing",
+      single: [...bos, { Sequence: { id: "A", type_id: 0 } }, ...eos],
+      ...{ pair: [], special_tokens: {} },
+    },
+    decoder: bytes,
+  });
+  return new TextTokenizer(json, names);
+}
+
+function sentencePiece(metadata: Metadata, vocabulary: GgufVocabulary): TextTokenizer {
+  const { tokens, kinds, added, names, addBos, addEos } = vocabulary;
+  const scores = numbersOf(metadata, "tokenizer.ggml.scores", tokens.length);
+  const model: SentencePieceModel = {
+    pieces: tokens.map((text, id): Piece => ({ text, kind: kinds[id]!, score: scores[id]! })),
+    kind: "bpe",
+    byteFallback: kinds.includes("byte"),
+    whitespaceAsSuffix: false,
+    normalizer: {
+      charsMap: new Uint8Array(0),
+      addDummyPrefix: metadata.get("tokenizer.ggml.add_space_prefix") !== false,
+      removeExtraWhitespaces: false,
+      escapeWhitespaces: true,
+    },
+  };
+  const idOf = (name: unknown) => (typeof name === "string" ? [tokens.indexOf(name)] : []);
+  const engine = new SentencePieceEngine(new SentencePieceProcessor(consistent(model)), {
+    addedTokens: added,
+    ...{ legacy: true, addPrefixSpace: true },
+    unknownToken: tokens[kinds.indexOf("unknown")]!,
+    startIds: (addBos ?? true) ? idOf(names.bos_token) : [],
+    endIds: addEos ? idOf(names.eos_token) : [],
+  });
+  return new TextTokenizer(engine, names);
+}
+
+function consistent(model: SentencePieceModel): SentencePieceModel {
+  try {
+    return requireConsistent(model);
+  } catch (cause) {
+    throw new ConfigError(`GGUF tokenizer: ${(cause as Error).message}.`, { cause });
+  }
+}
+
+function readVocabulary(metadata: Metadata): GgufVocabulary {
+  const tokens = textsOf(metadata, "tokenizer.ggml.tokens");
+  const types = metadata.has("tokenizer.ggml.token_type")
+    ? numbersOf(metadata, "tokenizer.ggml.token_type", tokens.length)
+    : tokens.map(() => 1);
+  const kinds = types.map((type, id) => {
+    const kind = pieceKinds[type];
+    if (kind === undefined) throw new ConfigError(`GGUF tokenizer: token ${id} is of the type ${type}; 1 to 6 exist.`);
+    return kind;
+  });
+  const added = tokens.flatMap((content, id): AddedToken[] => {
+    const kind = kinds[id]!;
+    if ((kind !== "control" && kind !== "userDefined" && kind !== "unknown") || content === "") return [];
+    return [{ id, content, special: kind !== "userDefined" }];
+  });
+  const nameOf = (key: string) => {
+    const id = metadata.get(`tokenizer.ggml.${key}_token_id`);
+    if (id === undefined) return undefined;
+    const token = tokens[Number(id)];
+    if (token === undefined) {
+      throw new ConfigError(`GGUF tokenizer: ${key}_token_id is ${id}, but there are ${tokens.length} tokens.`);
+    }
+    return token;
+  };
+  const flag = (name: string) => {
+    const value = metadata.get(`tokenizer.ggml.${name}`);
+    return typeof value === "boolean" ? value : undefined;
+  };
+  return {
+    tokens,
+    kinds,
+    added,
+    names: { bos_token: nameOf("bos"), eos_token: nameOf("eos"), pad_token: nameOf("padding") },
+    addBos: flag("add_bos_token"),
+    addEos: flag("add_eos_token"),
+  };
+}
+
+function textsOf(metadata: Metadata, key: string): readonly string[] {
+  const value = metadata.get(key);
+  if (Array.isArray(value) && value.length > 0 && value.every((text) => typeof text === "string")) return value;
+  throw new ConfigError(`GGUF tokenizer: ${key} must be a list of texts; it is ${described(value)}.`);
+}
+
+function numbersOf(metadata: Metadata, key: string, length: number): readonly number[] {
+  const value = metadata.get(key);
+  const list = Array.isArray(value) || ArrayBuffer.isView(value) ? Array.from(value as ArrayLike<number>) : undefined;
+  if (list?.length === length && list.every((entry) => Number.isFinite(entry))) return list;
+  throw new ConfigError(`GGUF tokenizer: ${key} must be ${length} numbers, one a token; it is ${described(value)}.`);
+}
+
+function described(value: unknown): string {
+  if (value === undefined) return "missing";
+  const length = (value as { length?: number }).length;
+  return typeof value === "object" ? `a list of ${length}` : JSON.stringify(value);
+}
+
+/** A merge is two tokens with a space between; a token may begin with one. */
+function pairOf(merge: string): [string, string] {
+  const space = merge.indexOf(" ", 1);
+  return [merge.slice(0, space), merge.slice(space + 1)];
+}
+
+function special(id: string) {
+  return { SpecialToken: { id, type_id: 0 } };
+}

@@ -1,0 +1,36 @@
+/** Finds the longest of many texts at a place of another. */
+export class PrefixMatcher {
+  readonly #texts: ReadonlySet<string>;
+  /** The lengths of the texts that begin with a character, longest first. */
+  readonly #lengths = new Map<string, number[]>();
+
+  constructor(texts: Iterable<string>) {
+    this.#texts = new Set(texts);
+    const lengths = new Map<string, Set<number>>();
+    for (const text of this.#texts) {
+      const first = text[0] ?? "";
+      lengths.set(first, (lengths.get(first) ?? new Set()).add(text.length));
+    }
+    for (const [first, set] of lengths) {
+      this.#lengths.set(
+        first,
+        [...set].sort((a, b) => b - a),
+      );
+    }
+  }
+
+  /** The length of the longest text that stands at `at`; 0 for none. */
+  longestAt(text: string, at: number): number {
+    for (const length of this.#lengths.get(text[at]!) ?? []) {
+      if (at + length <= text.length && this.#texts.has(text.slice(at, at + length))) return length;
+    }
+    return 0;
+  }
+
+  /** The lengths of all the texts that stand at `at`, shortest first. */
+  allAt(text: string, at: number): number[] {
+    const lengths = this.#lengths.get(text[at]!) ?? [];
+    const fits = (length: number) => at + length <= text.length && this.#texts.has(text.slice(at, at + length));
+    return lengths.filter(fits).reverse();
+  }
+}
