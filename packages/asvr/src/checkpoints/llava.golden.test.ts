@@ -8,11 +8,14 @@ import { preprocess, siglipPreprocessing } from "../data/preprocess.js";
 import { IMAGE_TOKEN_INDEX } from "../data/samples.js";
 import { tilesOf } from "../data/tiles.js";
 import { tilingOf } from "../data/tiling.js";
+import { Decoder } from "../language/decoding/decoder.js";
+import { ask, finish } from "../language/decoding/fixture.js";
 import { generate } from "../language/generation.js";
-import { KeyValueCache, type LlamaContext } from "../language/llama.js";
+import type { LlamaContext } from "../language/llama.js";
 import { visibilityMask } from "../model/layout.js";
 import type { Llava } from "../model/llava.js";
 import type { LlavaNext } from "../model/llava-next.js";
+import { embedWithFeatures } from "../model/llava-parts.js";
 import { loadLlava, loadLlavaNext } from "./llava.js";
 import { llavaName } from "./llava-names.js";
 
@@ -38,6 +41,8 @@ goldenFamily<unknown, Sidecar>("c_llava", (golden) => {
   expectGradients(llava, golden, gradients);
 
   expect(greedy(llava, golden)).toEqual(golden.tensor("generate/out/new_tokens").toNumbers());
+  const pictures = llava.imageFeatures(golden.tensor("generate/in/pixel_values")).flatten(0, 1);
+  expectGreedy(llava, pictures, golden);
 });
 
 interface NextSidecar extends Sidecar {
@@ -67,18 +72,7 @@ goldenFamily<unknown, NextSidecar>("m_llava_next", (golden) => {
   expectGradients(llava, golden, gradients);
 
   const picture = llava.imageFeatures(pixelValues.narrow(0, 0, 1), sizes.slice(0, 1));
-  const wanted = golden.tensor("generate/out/new_tokens").toNumbers();
-  const found: number[] = [];
-  using cache = new KeyValueCache();
-  let ids = golden.tensor("generate/in/input_ids");
-  for (let seen = 0; found.length < wanted.length; ) {
-    const positions = F.arange(seen, seen + ids.size(1), 1, "int64").unsqueeze(0);
-    const states = llava.forward(ids, seen === 0 ? picture : null, { positions, cache });
-    seen += ids.size(1);
-    ids = llava.logits(states.select(1, -1)).argmax(-1).unsqueeze(0);
-    found.push(ids.item());
-  }
-  expect(found).toEqual(wanted);
+  expectGreedy(llava, picture, golden);
   for (const { pinpoints, rows } of golden.sidecar.tiling.sets) expectTilings(pinpoints, rows);
 });
 
@@ -141,6 +135,17 @@ function expectGradients(llava: Llava | LlavaNext, golden: Golden<unknown, Sidec
     expectClose(gradientOf(name).square().sum().sqrt(), tensor(norm), tolerance, `norm of the gradient of ${name}`);
   }
   expect([...found.values()].filter(Boolean).length).toBe(Object.keys(golden.sidecar.gradient_norms).length);
+}
+
+/** The golden's tokens, by the decoder. */
+function expectGreedy(model: Llava | LlavaNext, features: Tensor, golden: Golden<unknown, Sidecar>): void {
+  const ids = golden.tensor("generate/in/input_ids");
+  const prompt = embedWithFeatures(model.languageModel, ids, model.config.imageTokenId, features);
+  const wanted = golden.tensor("generate/out/new_tokens").toNumbers();
+  using decoder = new Decoder(model.languageModel);
+  const answer = ask(decoder, prompt, { maxNewTokens: wanted.length });
+  finish(decoder);
+  expect(answer.ids).toEqual(wanted);
 }
 
 /** The golden's tokens, by the generation of packed batches. */

@@ -3,6 +3,7 @@ import { DEFAULT_MICRO_SIZES } from "../micro/sizes.js";
 import { THINGS_NAMES } from "../micro/things.js";
 import { allRows, table1 } from "../recipes/table1.js";
 import type { AttentionOptions } from "./attention.js";
+import { chatCommand, serveCommand } from "./chat-commands.js";
 import { checkpointCommands } from "./checkpoint-commands.js";
 import type { CheckOptions } from "./data.js";
 import type { EvalOptions } from "./eval.js";
@@ -24,6 +25,8 @@ export function allCommands(): Command[] {
     evalCommand(),
     reportCommand(),
     attentionCommand(),
+    chatCommand(),
+    serveCommand(),
     dataCommand(),
     microCommand(),
     ...checkpointCommands(),

@@ -1,4 +1,4 @@
-import { F, keep, nn, type Tensor, tidy } from "@asvr/torch";
+import { type DType, F, keep, nn, type Tensor, tidy } from "@asvr/torch";
 import { ConfigError } from "../errors.js";
 import { type RopeScaling, type RotaryAngles, rotaryAngles, rotaryFrequencies, rotate } from "./rotary.js";
 
@@ -62,6 +62,19 @@ export class KeyValueCache {
   }
 }
 
+/** Attention among tokens of several sequences that lie one after another, their keys and values kept elsewhere. */
+export interface SequenceAttention {
+  /** Of all tokens, (1, tokens, 1, headDim). */
+  readonly angles: RotaryAngles;
+  /**
+   * Takes the new keys and values in, and mixes the values.
+   * @param query (1, heads, tokens, headDim), or, of the last layer, that of the readout's columns alone
+   * @param key (1, kvHeads, tokens, headDim), as `value`
+   * @returns query's shape
+   */
+  attend(layer: number, query: Tensor, key: Tensor, value: Tensor): Tensor;
+}
+
 /** What a forward pass needs besides embeddings. Nothing given: plain causal attention. */
 export interface LlamaContext {
   /** int64 (batch, tokens); default 0 … tokens-1 in every row. */
@@ -74,6 +87,8 @@ export interface LlamaContext {
    * others: a training step reads only those that predict something, a prompt's answer begins at its last token.
    */
   readout?: Tensor;
+  /** In place of positions, mask and cache. */
+  sequences?: SequenceAttention;
   /** Is shown every layer's attention weights (batch, heads, tokens, cached + tokens). Slower: they are made for it. */
   observe?: (layer: number, weights: Tensor) => void;
 }
@@ -95,7 +110,19 @@ function takeColumns(x: Tensor, columns: Tensor): Tensor {
     .view([batch, columns.size(1), ...rest]);
 }
 
-function headDimOf({ hiddenSize, numAttentionHeads: heads, numKeyValueHeads: kvHeads, headDim }: LlamaConfig): number {
+function anglesRead(angles: RotaryAngles, readout: Tensor | undefined) {
+  if (!readout) return { angles, queryAngles: angles };
+  const { cos, signedSin } = angles;
+  return { angles, queryAngles: { cos: takeColumns(cos, readout), signedSin: takeColumns(signedSin, readout) } };
+}
+
+/** Width of a head. @throws ConfigError for sizes that don't go together */
+export function headDimOf({
+  hiddenSize,
+  numAttentionHeads: heads,
+  numKeyValueHeads: kvHeads,
+  headDim,
+}: LlamaConfig): number {
   if ((headDim === undefined && hiddenSize % heads !== 0) || heads % kvHeads !== 0) {
     throw new ConfigError(
       `attention: hiddenSize ${hiddenSize} must be a multiple of ${heads} heads, and these of ${kvHeads} key/value heads`,
@@ -131,8 +158,9 @@ export class LlamaAttention extends nn.Module {
 
   /** hiddenStates (batch, tokens, dim) -> same, or (batch, count, dim) for a readout of `count` columns */
   forward(hiddenStates: Tensor, context: LayerContext): Tensor {
-    const { layer, readout, cache, observe } = context;
+    const { layer, readout, cache, observe, sequences } = context;
     const { query, key: newKey, value: newValue } = this.#project(hiddenStates, context);
+    if (sequences) return this.oProj.forward(nn.mergeHeads(sequences.attend(layer, query, newKey, newValue)));
     const { key, value } = cache ? cache.extend(layer, newKey, newValue) : { key: newKey, value: newValue };
     const [tokens, keys] = [hiddenStates.size(1), key.size(2)];
     const causal = context.mask === undefined && !readout && tokens > 1 && keys === tokens;
@@ -282,12 +310,11 @@ export class LlamaModel extends nn.Module {
     const { readout, ...shared } = context;
     const [batch, tokens] = embeddings.shape as [number, number, number];
     const positions = context.positions ?? F.arange(0, tokens, 1, "int64", embeddings.device).unsqueeze(0);
-    const { ropeTheta, ropeScaling } = this.config;
-    const frequencies = rotaryFrequencies(positions, this.#headDim, ropeTheta, ropeScaling);
-    const angles = rotaryAngles(positions, frequencies);
     const rows = positions.expand([batch, -1]);
-    const queryAngles = readout ? rotaryAngles(rows.gather(1, readout), frequencies) : angles;
-    const masks = this.#masks(context, rows);
+    const { angles, queryAngles } = context.sequences
+      ? anglesRead(context.sequences.angles, readout)
+      : this.#angles(positions, readout && rows.gather(1, readout), embeddings.dtype);
+    const masks = context.sequences ? [] : this.#masks(context, rows);
     const states = [embeddings];
     for (const [layer, module] of this.layers.entries()) {
       const input = states[states.length - 1]!;
@@ -298,6 +325,14 @@ export class LlamaModel extends nn.Module {
     }
     states.push(this.norm.forward(states.pop()!));
     return states;
+  }
+
+  /** Of all tokens, and of those that the last layer reads. */
+  #angles(positions: Tensor, read: Tensor | undefined, dtype: DType) {
+    const { ropeTheta, ropeScaling } = this.config;
+    const frequencies = rotaryFrequencies(positions, this.#headDim, ropeTheta, ropeScaling);
+    const angles = rotaryAngles(positions, frequencies, dtype);
+    return { angles, queryAngles: read ? rotaryAngles(read, frequencies, dtype) : angles };
   }
 
   /** What the tokens see, by layer: the context's mask, narrowed to the layer's window. positions (batch, tokens) */

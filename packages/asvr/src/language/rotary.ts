@@ -1,4 +1,4 @@
-import { F, type Tensor, tidy } from "@asvr/torch";
+import { type DType, F, type Tensor, tidy } from "@asvr/torch";
 
 /** Rotation of queries and keys for one batch of positions: what `rotate` needs, shared by all layers. */
 export interface RotaryAngles {
@@ -62,12 +62,13 @@ function dynamicBase(
  * Rotary position embedding, half-split: pairs (x[i], x[i + headDim/2]) turn by position · frequency[i].
  * @param positions int64 (batch, tokens)
  * @param frequencies float32 (headDim/2), from `rotaryFrequencies`
+ * @param dtype of the result: that of what is turned, as in Hugging Face's implementation
  */
-export function rotaryAngles(positions: Tensor, frequencies: Tensor): RotaryAngles {
+export function rotaryAngles(positions: Tensor, frequencies: Tensor, dtype: DType = "float32"): RotaryAngles {
   return tidy(() => {
     const angles = positions.to("float32").unsqueeze(-1).unsqueeze(-1).mul(frequencies); // (batch, tokens, 1, half)
     const [cos, sin] = [angles.cos(), angles.sin()];
-    return { cos: F.cat([cos, cos], -1), signedSin: F.cat([sin.neg(), sin], -1) };
+    return { cos: F.cat([cos, cos], -1).to(dtype), signedSin: F.cat([sin.neg(), sin], -1).to(dtype) };
   });
 }
 

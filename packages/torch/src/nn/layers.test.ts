@@ -4,6 +4,7 @@ import { expectClose } from "../testing/close.js";
 
 const device = defaultDevice();
 const close = { rtol: 1e-5, atol: 1e-5 };
+const exact = { rtol: 0, atol: 0 };
 const before = memory().tensors;
 afterEach(() => expect(memory().tensors).toBe(before));
 
@@ -111,6 +112,53 @@ test("Conv2d over patches is a Linear", () => {
       expect([...convolution.stateDict().keys()]).toEqual(["weight"]);
     },
   );
+});
+
+test("weights that fit are adopted without a copy, fused ones stay apart; the others are converted", () => {
+  tidy(() => {
+    using own = new nn.FusedLinear(3, { q_proj: 2, k_proj: 4, v_proj: 1 });
+    using adopting = new nn.FusedLinear(3, { q_proj: 2, k_proj: 4, v_proj: 1 });
+    using plain = new nn.Linear(3, 2);
+    const x = F.randn([5, 3]);
+    const weights = new Map([...own.stateDict()].map(([name, tensor]) => [name, tensor.clone()]));
+    weights.set("k_proj.weight", weights.get("k_proj.weight")!.to("float64"));
+    adopting.load(weights, { adopt: true });
+    expect(adopting.weight.isDisposed).toBe(true);
+    expect([...adopting.stateDict().keys()]).toEqual([...own.stateDict().keys()]);
+    for (const [name, tensor] of own.stateDict()) expectClose(adopting.stateDict().get(name)!, tensor, exact, name);
+    expectClose(adopting.forwardWhole(x), own.forwardWhole(x), close);
+    expectClose(adopting.forwardPart(x, "k_proj", "v_proj"), own.forwardPart(x, "k_proj", "v_proj"), close);
+    for (const [index, part] of adopting.forward(x).entries()) expectClose(part, own.forward(x)[index]!, close);
+
+    const whole = F.randn([4, 3]);
+    plain.load(
+      new Map([
+        ["weight", whole.narrow(0, 1, 2)],
+        ["bias", F.zeros([2])],
+      ]),
+      { adopt: true },
+    );
+    whole.zero_(); // what changes the one changes the other
+    expect(plain.weight.toNumbers()).toEqual(Array(6).fill(0));
+    // They can be trained as before, and loaded anew.
+    adopting.forwardWhole(x).sum().backward();
+    expect([...adopting.gradients().values()].every(Boolean)).toBe(true);
+    expect(adopting.parameters()).toHaveLength(6);
+    plain.forward(x).sum().backward();
+    expect(plain.weight.grad).not.toBeNull();
+    adopting.load(own.stateDict());
+  });
+});
+
+test("a transposed weight is copied: parameters are row-major", () => {
+  tidy(() => {
+    using plain = new nn.Linear(3, 2, { bias: false });
+    const turned = F.randn([3, 2]).transpose(0, 1);
+    plain.load(new Map([["weight", turned]]), { adopt: true });
+    expectClose(plain.weight, turned, exact);
+    turned.zero_();
+    expect(plain.weight.toNumbers()).not.toContain(0);
+  });
 });
 
 test("ConvTranspose2d with its kernel as stride is a linear map of each place into its own square", () => {

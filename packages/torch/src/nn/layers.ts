@@ -1,5 +1,6 @@
 import type { DType } from "../dtype.js";
 import * as F from "../operators.generated.js";
+import { keep } from "../scope.js";
 import type { Tensor } from "../tensor.js";
 import { Module, parameter, type StateEntry } from "./module.js";
 
@@ -51,16 +52,24 @@ export class Linear extends Module {
   }
 }
 
+/** One of the maps of a FusedLinear, where they don't share their memory. */
+interface Apart {
+  weight: Tensor;
+  bias: Tensor | null;
+}
+
 /**
  * Several linear maps of one input as one matrix product. In a checkpoint they stay apart, under their own names:
  * `new FusedLinear(dim, { q_proj: 64, k_proj: 16, v_proj: 16 })` is `q_proj.weight`, `k_proj.weight`, `v_proj.weight`.
+ * Where `load` adopts their memory they stay apart here too, as a product each.
  */
 export class FusedLinear extends Module {
-  /** (sum of sizes, inFeatures) */
+  /** (sum of sizes, inFeatures); freed where the maps are apart */
   readonly weight: Tensor;
-  /** (sum of sizes) */
+  /** (sum of sizes), likewise */
   readonly bias: Tensor | null;
   readonly #sizes: Readonly<Record<string, number>>;
+  #apart: Record<string, Apart> | undefined;
 
   constructor(inFeatures: number, sizes: Readonly<Record<string, number>>, { bias = true }: { bias?: boolean } = {}) {
     super();
@@ -72,33 +81,74 @@ export class FusedLinear extends Module {
 
   /** All outputs side by side: (…, inFeatures) -> (…, sum of sizes) */
   forwardWhole(x: Tensor): Tensor {
-    return linear(x, this.weight, this.bias);
+    return this.#apart ? F.cat(this.forward(x), -1) : linear(x, this.weight, this.bias);
   }
 
-  /** (…, inFeatures) -> one tensor (…, size) a name, in order: views of one result */
+  /** (…, inFeatures) -> one tensor (…, size) a name, in order: views of one result where the maps are together */
   forward(x: Tensor): Tensor[] {
+    if (this.#apart) return Object.values(this.#apart).map(({ weight, bias }) => linear(x, weight, bias));
     return this.forwardWhole(x).splitWithSizes(Object.values(this.#sizes), -1);
   }
 
   /** The outputs from the `first` to the `last` of these names only, side by side. */
   forwardPart(x: Tensor, first: string, last = first): Tensor {
     const names = Object.keys(this.#sizes);
+    const [from, to] = [names.indexOf(first), names.indexOf(last) + 1];
+    if (this.#apart) {
+      const apart = Object.values(this.#apart).slice(from, to);
+      return F.cat(
+        apart.map(({ weight, bias }) => linear(x, weight, bias)),
+        -1,
+      );
+    }
     const sizeOf = (part: readonly string[]) => part.reduce((sum, name) => sum + this.#sizes[name]!, 0);
-    const from = names.indexOf(first);
-    const [start, size] = [sizeOf(names.slice(0, from)), sizeOf(names.slice(from, names.indexOf(last) + 1))];
+    const [start, size] = [sizeOf(names.slice(0, from)), sizeOf(names.slice(from, to))];
     return linear(x, this.weight.narrow(0, start, size), this.bias?.narrow(0, start, size));
   }
 
   override *stateEntries(prefix = ""): Generator<StateEntry> {
+    if (this.#apart) return yield* this.#apartEntries(prefix, this.#apart);
     let start = 0;
     for (const [name, size] of Object.entries(this.#sizes)) {
       const from = start;
       const part = (whole: Tensor) => whole.narrow(0, from, size);
       const label = [prefix, name].filter(Boolean).join(".");
-      yield { name: `${label}.weight`, tensor: this.weight, part };
-      if (this.bias) yield { name: `${label}.bias`, tensor: this.bias, part };
+      const replace = (kind: keyof Apart) => (own: Tensor) => this.#replace(name, kind, own);
+      yield { name: `${label}.weight`, tensor: this.weight, part, replace: replace("weight") };
+      if (this.bias) yield { name: `${label}.bias`, tensor: this.bias, part, replace: replace("bias") };
       start += size;
     }
+    if (!this.#apart) return;
+    // Their parts hold what is still needed of them.
+    this.weight.dispose();
+    this.bias?.dispose();
+  }
+
+  *#apartEntries(prefix: string, apart: Readonly<Record<string, Apart>>): Generator<StateEntry> {
+    for (const [name, { weight, bias }] of Object.entries(apart)) {
+      const label = [prefix, name].filter(Boolean).join(".");
+      yield { name: `${label}.weight`, tensor: weight };
+      if (bias) yield { name: `${label}.bias`, tensor: bias };
+    }
+  }
+
+  #replace(name: string, kind: keyof Apart, own: Tensor): void {
+    this.#apart ??= this.#split();
+    this.#apart[name]![kind]!.dispose();
+    this.#apart[name]![kind] = own;
+  }
+
+  /** Views of the fused tensors, each to be trained or replaced by itself. */
+  #split(): Record<string, Apart> {
+    let start = 0;
+    const partOf = (whole: Tensor, size: number) =>
+      keep(whole.detach().narrow(0, start, size)).setRequiresGrad(whole.requiresGrad);
+    const entries = Object.entries(this.#sizes).map(([name, size]): [string, Apart] => {
+      const part = { weight: partOf(this.weight, size), bias: this.bias && partOf(this.bias, size) };
+      start += size;
+      return [name, part];
+    });
+    return Object.fromEntries(entries);
   }
 }
 

@@ -1,3 +1,4 @@
+import { call } from "../call.js";
 import type { DType } from "../dtype.js";
 import { CheckpointError } from "../errors.js";
 import * as F from "../operators.generated.js";
@@ -12,6 +13,8 @@ export interface StateEntry {
   readonly tensor: Tensor;
   /** The part of `tensor` (or of its gradient) that this entry is; several entries may share one fused tensor. */
   readonly part?: (whole: Tensor) => Tensor;
+  /** Puts a tensor in the place of this part: the others of the fused tensor stay what they are. */
+  readonly replace?: (own: Tensor) => void;
 }
 
 const buffers = new WeakSet<Tensor>();
@@ -121,22 +124,26 @@ export abstract class Module {
   /**
    * Copies weights into this module, converting dtype and device.
    * @param weights by checkpoint name; with `prefix`, only names that begin with it, which is cut off
-   * @param options `allowUnused: true` passes over weights that this module has no place for
+   * @param options `allowUnused: true` passes over weights that this module has no place for; `adopt: true` shares the
+   * memory of those that fit as they are instead of copying it, a mapped file's too: what changes the one changes the
+   * other. Fused tensors then stay apart.
    * @throws CheckpointError that lists every missing, unexpected and misshapen weight
    */
-  load(weights: ReadonlyMap<string, Tensor>, { prefix = "", allowUnused = false } = {}): this {
+  load(weights: ReadonlyMap<string, Tensor>, { prefix = "", allowUnused = false, adopt = false } = {}): this {
     const problems: string[] = [];
     const used = new Set<string>();
     noGrad(() =>
       tidy(() => {
-        for (const { name, tensor, part } of this.stateEntries(prefix.replace(/\.$/, ""))) {
+        for (const { name, tensor, part, replace } of this.stateEntries(prefix.replace(/\.$/, ""))) {
           const weight = weights.get(name);
           const place = part ? part(tensor.detach()) : tensor.detach();
           used.add(name);
           if (!weight) problems.push(`missing: ${name} (${place.shape.join(", ")})`);
           else if (weight.shape.join() !== place.shape.join()) {
             problems.push(`shape: ${name} is (${weight.shape.join(", ")}), the model has (${place.shape.join(", ")})`);
-          } else place.copy_(weight);
+          } else if (!adopt || !fits(weight, place)) place.copy_(weight);
+          else if (replace) replace(keep(weight.detach()).setRequiresGrad(tensor.requiresGrad));
+          else call("aten::set_data", tensor, weight);
         }
       }),
     );
@@ -183,6 +190,17 @@ export abstract class Module {
         }
       }
     }
+  }
+}
+
+/** Whether a weight can be what it is loaded into, row-major as all parameters are. */
+function fits(weight: Tensor, place: Tensor): boolean {
+  if (weight.dtype !== place.dtype || weight.device !== place.device) return false;
+  const rowMajor = weight.contiguous(); // the same memory, if it is so already
+  try {
+    return call("aten::is_set_to", rowMajor, weight) as boolean;
+  } finally {
+    rowMajor.dispose();
   }
 }
 

@@ -1,0 +1,74 @@
+import { Command, InvalidArgumentError } from "commander";
+import type { ChatOptions } from "./chat.js";
+import { collect, positive } from "./options.js";
+import type { ServeOptions } from "./serve.js";
+
+function number(least: number, most: number): (text: string) => number {
+  return (text) => {
+    const value = Number(text);
+    if (text.trim() !== "" && value >= least && value <= most) return value;
+    throw new InvalidArgumentError(`it must be a number from ${least} to ${most}.`);
+  };
+}
+
+function port(text: string): number {
+  const value = Number(text);
+  if (Number.isInteger(value) && value >= 0 && value <= 65_535 && text.trim() !== "") return value;
+  throw new InvalidArgumentError("it must be a whole number from 0 to 65535; 0 takes a free one.");
+}
+
+export function chatCommand(): Command {
+  return new Command("chat")
+    .description("talk with a model about pictures, or ask it once")
+    .argument("<checkpoint>", "folder of a published model, or of a run, as runs/demo/asvr-s0")
+    .option("--image <file>", "a picture to talk about; may be repeated", collect, [])
+    .option("--prompt <text>", "ask this, print the answer and exit")
+    .option("--system <text>", "what the model is told before the conversation")
+    .option("--max-new-tokens <count>", "longest answer", positive, 512)
+    .option("--temperature <number>", "0: always the likeliest word; 1: as the model says", number(0, 100), 0)
+    .option("--top-p <number>", "draw from the likeliest words that have this probability together", number(0, 1), 1)
+    .option("--seed <number>", "of what is drawn", Number, 0)
+    .option("--dtype <dtype>", "of the weights: float32, bfloat16 or float16 (default: as stored)")
+    .option("--json", "with --prompt: print answer and counts as one JSON object", false)
+    .addHelpText(
+      "after",
+      `
+In a conversation: /image FILE shows a picture with the next message, /reset begins anew, /exit ends. Ctrl-C stops an
+answer; where there is none, it ends.
+
+Examples:
+  asvr chat runs/demo/asvr-s0 --image picture.png
+  asvr chat llava-1.5-7b-hf --image picture.png --prompt "What is in this picture?"`,
+    )
+    .action(async (checkpoint: string, options: ChatOptions) => (await import("./chat.js")).chat(checkpoint, options));
+}
+
+export function serveCommand(): Command {
+  return new Command("serve")
+    .description("serve a model over HTTP, as OpenAI's interface has it")
+    .argument("<checkpoint>", "folder of a published model, or of a run, as runs/demo/asvr-s0")
+    .option("--host <address>", "where to listen; other than this machine needs a token", "127.0.0.1")
+    .option("--port <number>", "0 takes a free one", port, 8000)
+    .option("--token <text>", "what requests must show as Authorization: Bearer (default: ASVR_TOKEN)")
+    .option("--allow-files <folder>", "requests may name pictures in it by file:// URLs")
+    .option("--model-name <name>", "what requests call the model (default: the folder's name)")
+    .option("--max-concurrent <count>", "requests that are answered side by side", positive, 32)
+    .option("--queue <count>", "requests that may wait", positive, 96)
+    .option("--max-body-mb <count>", "largest request", positive, 32)
+    .option("--max-image-pixels <count>", "of a request's pictures together", positive, 50_000_000)
+    .option("--request-timeout <seconds>", "longest time for an answer", number(0.001, 86_400), 600)
+    .option("--dtype <dtype>", "of the weights: float32, bfloat16 or float16 (default: as stored)")
+    .option("--json", "print the address as one JSON object", false)
+    .addHelpText(
+      "after",
+      `
+POST /v1/chat/completions takes messages with pictures as data URLs, and streams where asked to; GET /v1/models and
+/health tell what is there. Ctrl-C, or SIGTERM, finishes the answers that run; once more ends at once.
+
+Example:
+  asvr serve runs/demo/asvr-s0 --port 8000 --allow-files pictures`,
+    )
+    .action(async (checkpoint: string, options: ServeOptions) =>
+      (await import("./serve.js")).serve(checkpoint, options),
+    );
+}

@@ -1,0 +1,176 @@
+import { createInterface } from "node:readline/promises";
+import type { DType } from "@asvr/torch";
+import type { ChatMessage, ChatPart } from "../chat/chat-model.js";
+import type { AskOptions, ChatService } from "../chat/chat-service.js";
+import { WorkerChat } from "../chat/worker-chat.js";
+import { decodeImage, type RgbImage } from "../data/images.js";
+import { ConfigError, DataError } from "../errors.js";
+import { oneOf, printJson } from "./options.js";
+
+export interface ChatOptions {
+  image: readonly string[];
+  prompt?: string;
+  system?: string;
+  maxNewTokens: number;
+  temperature: number;
+  topP: number;
+  seed: number;
+  dtype?: string;
+  json: boolean;
+}
+
+const dtypes = ["float32", "bfloat16", "float16"] as const;
+
+/** @throws ConfigError for one that weights can't be */
+export function dtypeOption(dtype: string | undefined): { dtype?: DType } {
+  return dtype === undefined ? {} : { dtype: oneOf("--dtype", dtype, dtypes) };
+}
+
+/** Answers once, or talks until the user leaves. */
+export async function chat(checkpoint: string, options: ChatOptions): Promise<void> {
+  const { prompt, json } = options;
+  if (json && prompt === undefined) throw new ConfigError("--json needs a --prompt: a conversation is no JSON object");
+  if (options.topP === 0) throw new ConfigError("--top-p is 0; it must be above it");
+  if (!Number.isSafeInteger(options.seed)) throw new ConfigError("--seed must be a whole number");
+  const pictures = await Promise.all(options.image.map((file) => readPicture("--image", file)));
+  const service = await WorkerChat.open(checkpoint, dtypeOption(options.dtype), {
+    maxRunning: 1,
+    prefixBytes: 2 ** 31,
+  });
+  try {
+    const talk = new Conversation(service, options, pictures);
+    if (prompt === undefined) await converse(talk, service.name);
+    else await askOnce(talk, prompt, { checkpoint, ...options });
+  } finally {
+    await service[Symbol.asyncDispose]();
+  }
+}
+
+async function askOnce(
+  talk: Conversation,
+  prompt: string,
+  { checkpoint, image, json }: ChatOptions & { checkpoint: string },
+): Promise<void> {
+  const stop = new AbortController();
+  process.once("SIGINT", () => stop.abort());
+  const started = performance.now();
+  try {
+    const answer = await talk.say(prompt, (text) => json || process.stdout.write(text), stop.signal);
+    const seconds = (performance.now() - started) / 1000;
+    if (json) printJson({ checkpoint, image, prompt, ...answer, seconds });
+    else process.stdout.write("\n");
+    if (answer.reason === "cancelled") process.exitCode = 130;
+  } catch (error) {
+    // A prompt that the model refuses is a wrong call.
+    if (error instanceof DataError) throw new ConfigError(error.message, { cause: error });
+    throw error;
+  }
+}
+
+async function converse(talk: Conversation, name: string): Promise<void> {
+  const terminal = createInterface({ input: process.stdin, output: process.stdout, prompt: "> " });
+  let stop: AbortController | undefined;
+  let leave = () => {};
+  const left = new Promise<true>((resolve) => {
+    leave = () => resolve(true);
+  });
+  terminal.on("SIGINT", () => {
+    if (stop && !stop.signal.aborted) return stop.abort();
+    leave();
+    terminal.close();
+  });
+  process.stdout.write(`${name}. /image FILE, /reset, /exit\n`);
+  terminal.prompt();
+  for await (const line of terminal) {
+    stop = new AbortController();
+    const isOver = await Promise.race([reply(talk, line.trim(), stop.signal), left]);
+    stop = undefined;
+    if (isOver) break;
+    terminal.prompt();
+  }
+  terminal.close();
+}
+
+/** What one line gets. Returns whether the conversation is over. */
+async function reply(talk: Conversation, line: string, signal: AbortSignal): Promise<boolean> {
+  const [, command, argument = ""] = /^\/(\w+)\s*(.*)$/.exec(line) ?? [];
+  try {
+    if (line === "") return false;
+    if (command === "exit") return true;
+    if (command === "reset") {
+      talk.reset();
+      process.stdout.write("a new conversation\n");
+    } else if (command === "image") {
+      const picture = await readPicture("/image", argument);
+      talk.show(picture);
+      process.stdout.write(`${picture.width} x ${picture.height} pixels, shown with the next message\n`);
+    } else if (command) process.stdout.write(`there is no /${command}; there are /image FILE, /reset, /exit\n`);
+    else {
+      await talk.say(line, (text) => process.stdout.write(text), signal);
+      process.stdout.write("\n");
+    }
+  } catch (error) {
+    if (!(error instanceof DataError || error instanceof ConfigError)) throw error;
+    process.stdout.write(`${error.message}\n`);
+  }
+  return false;
+}
+
+/** @throws ConfigError for a file that is no picture: the call was wrong */
+async function readPicture(option: string, file: string): Promise<RgbImage> {
+  try {
+    return await decodeImage(file);
+  } catch (error) {
+    if (error instanceof DataError) throw new ConfigError(`${option} ${error.message}`, { cause: error });
+    throw error;
+  }
+}
+
+/** What was said so far. A message that fails is not part of it. */
+class Conversation {
+  readonly #service: ChatService;
+  readonly #options: ChatOptions;
+  readonly #first: readonly RgbImage[];
+  #messages: ChatMessage[] = [];
+  /** Shown with the next message. */
+  #shown: RgbImage[] = [];
+
+  constructor(service: ChatService, options: ChatOptions, pictures: readonly RgbImage[]) {
+    this.#service = service;
+    this.#options = options;
+    this.#first = pictures;
+    this.reset();
+  }
+
+  /** Back to the beginning: the pictures and the system text of the command line. */
+  reset(): void {
+    const { system } = this.#options;
+    this.#messages = system === undefined ? [] : [{ role: "system", content: system }];
+    this.#shown = [...this.#first];
+  }
+
+  show(picture: RgbImage): void {
+    this.#shown.push(picture);
+  }
+
+  async say(text: string, onText: (text: string) => unknown, signal: AbortSignal) {
+    const { maxNewTokens, temperature, topP, seed } = this.#options;
+    const pictures = this.#shown.map((image): ChatPart => ({ type: "image", image }));
+    const content = pictures.length > 0 ? [...pictures, { type: "text" as const, text }] : text;
+    const messages: ChatMessage[] = [...this.#messages, { role: "user", content }];
+    const options: AskOptions = { maxNewTokens, temperature, topP, seed, signal };
+    let answer = "";
+    for await (const event of this.#service.ask(messages, options)) {
+      if (event.type === "text") {
+        answer += event.text;
+        onText(event.text);
+      } else if (event.type === "end") {
+        this.#messages = [...messages, { role: "assistant", content: answer }];
+        this.#shown = [];
+        const { reason, promptTokens, answerTokens } = event;
+        return { answer, reason, promptTokens, answerTokens };
+      }
+    }
+    throw new Error("the answer did not end");
+  }
+}

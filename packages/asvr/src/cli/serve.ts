@@ -1,0 +1,89 @@
+import { existsSync, statSync } from "node:fs";
+import { isIP } from "node:net";
+import { WorkerChat } from "../chat/worker-chat.js";
+import { ConfigError } from "../errors.js";
+import { buildServer } from "../serve/server.js";
+import { dtypeOption } from "./chat.js";
+import { printJson } from "./options.js";
+
+export interface ServeOptions {
+  host: string;
+  port: number;
+  token?: string;
+  allowFiles?: string;
+  modelName?: string;
+  maxConcurrent: number;
+  queue: number;
+  maxBodyMb: number;
+  maxImagePixels: number;
+  requestTimeout: number;
+  dtype?: string;
+  json: boolean;
+}
+
+/** Serves until a signal comes; then what runs is finished. */
+export async function serve(checkpoint: string, options: ServeOptions): Promise<void> {
+  const { host, port, allowFiles, modelName, maxConcurrent, queue } = options;
+  const token = options.token ?? process.env.ASVR_TOKEN;
+  if (token === "") throw new ConfigError("the token is empty: give one, or leave --token and ASVR_TOKEN out");
+  if (!isLoopback(host) && token === undefined) {
+    throw new ConfigError(
+      `--host ${host} can be reached from other machines: give a --token, or ASVR_TOKEN in the environment`,
+    );
+  }
+  if (allowFiles !== undefined && !(existsSync(allowFiles) && statSync(allowFiles).isDirectory())) {
+    throw new ConfigError(`--allow-files ${allowFiles} is no folder`);
+  }
+  const service = await WorkerChat.open(checkpoint, dtypeOption(options.dtype), {
+    maxRunning: maxConcurrent,
+    maxWaiting: maxConcurrent + queue,
+  });
+  const app = buildServer(service, {
+    maxBodyBytes: options.maxBodyMb * 2 ** 20,
+    maxImagePixels: options.maxImagePixels,
+    maxRequests: maxConcurrent + queue,
+    requestTimeoutSeconds: options.requestTimeout,
+    ...(token !== undefined && { token }),
+    ...(allowFiles !== undefined && { allowFiles }),
+    ...(modelName !== undefined && { modelName }),
+    onError: (error) => process.stderr.write(`${error instanceof Error ? error.stack : String(error)}\n`),
+  });
+  try {
+    const url = await listen(() => app.listen({ host, port }), host, port);
+    const model = modelName ?? service.name;
+    if (options.json) printJson({ url: `${url}/v1`, model, token: token !== undefined });
+    else process.stdout.write(`${model} at ${url}/v1${token === undefined ? "" : ", with a token"}\n`);
+    await stopSignal();
+    process.stderr.write(`stopping: ${service.pending} answer(s) are finished first (once more to stop at once)\n`);
+    await app.close();
+  } finally {
+    await service[Symbol.asyncDispose]();
+  }
+}
+
+async function listen(start: () => Promise<string>, host: string, port: number): Promise<string> {
+  try {
+    return await start();
+  } catch (cause) {
+    throw new ConfigError(`can't listen at ${host}, port ${port}: ${(cause as Error).message}`, { cause });
+  }
+}
+
+/** A name may be looked up to anything, but for the one that means this machine everywhere. */
+function isLoopback(host: string): boolean {
+  return host === "localhost" || host === "::1" || (isIP(host) === 4 && host.startsWith("127."));
+}
+
+/** When the first signal comes; the second one ends the process. */
+function stopSignal(): Promise<void> {
+  return new Promise((resolve) => {
+    let isStopping = false;
+    for (const name of ["SIGINT", "SIGTERM", "SIGHUP"]) {
+      process.on(name, () => {
+        if (isStopping) process.exit(130);
+        isStopping = true;
+        resolve();
+      });
+    }
+  });
+}

@@ -1,0 +1,49 @@
+import { BusyError } from "../chat/chat-service.js";
+import { ConfigError, DataError } from "../errors.js";
+
+/** An error as OpenAI's interface tells it, with its HTTP status. */
+export class ApiError extends Error {
+  override readonly name = "ApiError";
+  readonly type: string;
+  /** The field of the request that is wrong. */
+  readonly param: string | null;
+  readonly code: string | null;
+
+  constructor(
+    readonly status: number,
+    message: string,
+    { type = "invalid_request_error", param = null as string | null, code = null as string | null } = {},
+  ) {
+    super(message);
+    this.type = type;
+    this.param = param;
+    this.code = code;
+  }
+
+  /** What the body of the answer says. */
+  toJSON() {
+    const { message, type, param, code } = this;
+    return { error: { message, type, param, code } };
+  }
+}
+
+/** What an error of any kind is for who asked. The program's own errors are not told in detail. */
+export function apiErrorOf(error: unknown): ApiError {
+  if (error instanceof ApiError) return error;
+  if (error instanceof DataError) {
+    const isTooLong = /tokens, and the model reads/.test(error.message);
+    return new ApiError(400, error.message, { param: "messages", code: isTooLong ? "context_length_exceeded" : null });
+  }
+  if (error instanceof ConfigError) return new ApiError(400, error.message);
+  if (error instanceof BusyError) {
+    return new ApiError(429, `${error.message}; try again later`, { type: "rate_limit_error", code: "queue_full" });
+  }
+  const { statusCode, message } = error as { statusCode?: number; message?: string };
+  if (statusCode === 413) {
+    return new ApiError(413, `the request is too large: ${message}`, { code: "request_too_large" });
+  }
+  if (statusCode !== undefined && statusCode >= 400 && statusCode < 500) {
+    return new ApiError(statusCode, message ?? "a bad request");
+  }
+  return new ApiError(500, "the server failed to answer; its log says why", { type: "server_error" });
+}
