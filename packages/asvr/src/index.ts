@@ -6,6 +6,8 @@
 export * from "./analysis/attention.js";
 export type { ConfigPlace } from "./checkpoints/config-place.js";
 export { loadGgufLanguageModel } from "./checkpoints/gguf/language-model.js";
+export { type Inspection, inspectCheckpoint } from "./checkpoints/inspect/inspect.js";
+export type { Part } from "./checkpoints/inspect/parts.js";
 export { llamaConfig } from "./checkpoints/llama-config.js";
 export { type LoadOptions, loadLlava, loadLlavaNext } from "./checkpoints/llava.js";
 export { llavaConfig, llavaNextConfig } from "./checkpoints/llava-config.js";

@@ -4,7 +4,7 @@ import { positive } from "./options.js";
 
 /** What is done with checkpoints that are finished. */
 export function checkpointCommands(): Command[] {
-  return [exportCommand(), fetchCommand()];
+  return [exportCommand(), inspectCommand(), fetchCommand()];
 }
 
 function exportCommand(): Command {
@@ -19,6 +19,15 @@ function exportCommand(): Command {
       (await import("./export.js")).exportHf(source, options),
     );
   return new Command("export").description("a trained model for other programs").addCommand(hf);
+}
+
+function inspectCommand(): Command {
+  return new Command("inspect")
+    .description("show what a checkpoint is: kind, parts, parameters, dtypes, files. No weight is read")
+    .argument("<checkpoint>", "a run, a folder of Hugging Face's, or a file (safetensors, torch.save, GGUF)")
+    .option("--json", "print {path, kind, facts, format, files, tensors, parameters, bytes, parts}", false)
+    .addHelpText("after", "\nExample:\n  asvr inspect runs/demo/asvr-s0")
+    .action(async (path: string, options: { json: boolean }) => (await import("./inspect.js")).inspect(path, options));
 }
 
 function fetchCommand(): Command {

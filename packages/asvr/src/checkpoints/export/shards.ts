@@ -1,6 +1,7 @@
 import { writeFileSync } from "node:fs";
 import { join } from "node:path";
-import { F, type Tensor, writeSafetensors } from "@asvr/torch";
+import { type Tensor, writeSafetensors } from "@asvr/torch";
+import { dtypeBytes } from "../dtype-bytes.js";
 
 /** Transformers reads no safetensors file that doesn't say this. */
 const metadata = { format: "pt" };
@@ -42,12 +43,6 @@ export function writeShards(folder: string, weights: ReadonlyMap<string, Tensor>
   return [...files, "model.safetensors.index.json"];
 }
 
-function bytesOf(tensor: Tensor): number {
-  return tensor.elementCount * elementBytes(tensor);
-}
-
-function elementBytes(tensor: Tensor): number {
-  using one = F.empty([1], tensor.dtype);
-  using bytes = one.bitcast("uint8");
-  return bytes.size(0);
+function bytesOf({ elementCount, dtype }: Tensor): number {
+  return elementCount * dtypeBytes(dtype);
 }
