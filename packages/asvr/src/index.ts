@@ -16,6 +16,8 @@ export type { ConfigPlace } from "./checkpoints/config-place.js";
 export { loadGgufLanguageModel } from "./checkpoints/gguf/language-model.js";
 export { tokenizerFromGguf } from "./checkpoints/gguf/tokenizer.js";
 export { type HubOptions, type HubProgress, resolveCheckpoint } from "./checkpoints/hub/resolve.js";
+export { type Inspection, inspectCheckpoint } from "./checkpoints/inspect/inspect.js";
+export type { Part } from "./checkpoints/inspect/parts.js";
 export { loadLanguageModel } from "./checkpoints/language-model.js";
 export { llamaConfig } from "./checkpoints/llama-config.js";
 export { loadLlava, loadLlavaNext } from "./checkpoints/llava.js";

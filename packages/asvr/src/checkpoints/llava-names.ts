@@ -41,3 +41,10 @@ export function llavaWeights(hub: ReadonlyMap<string, Tensor>): Map<string, Tens
   }
   return weights;
 }
+
+/** The name of a weight of `Llava` in the layout that transformers of every version reads: the oldest. */
+export function hubName(name: string): string {
+  return name
+    .replace(/^vision_tower\./, "vision_tower.vision_model.")
+    .replace(/^(multi_modal_projector)\.([02])\./, (_, part, index) => `${part}.linear_${index / 2 + 1}.`);
+}

@@ -1,8 +1,33 @@
 import { Command } from "commander";
+import type { ExportHfOptions } from "./export.js";
+import { positive } from "./options.js";
 
 /** What is done with checkpoints that are finished. */
 export function checkpointCommands(): Command[] {
-  return [fetchCommand()];
+  return [exportCommand(), inspectCommand(), fetchCommand()];
+}
+
+function exportCommand(): Command {
+  const hf = new Command("hf")
+    .description("write a model as a folder that Hugging Face's transformers opens (LlavaForConditionalGeneration)")
+    .argument("<source>", "run folder of a row, as runs/demo/asvr-s0, or the folder of a LLaVA")
+    .requiredOption("--out <folder>", "folder to make; it appears whole or not at all")
+    .option("--shard-size <megabytes>", "largest file of weights", positive, 5000)
+    .option("--json", "print {source, out, parameters, files}", false)
+    .addHelpText("after", "\nExample:\n  asvr export hf runs/demo/asvr-s0 --out exports/asvr")
+    .action(async (source: string, options: ExportHfOptions) =>
+      (await import("./export.js")).exportHf(source, options),
+    );
+  return new Command("export").description("a trained model for other programs").addCommand(hf);
+}
+
+function inspectCommand(): Command {
+  return new Command("inspect")
+    .description("show what a checkpoint is: kind, parts, parameters, dtypes, files. No weight is read")
+    .argument("<checkpoint>", "a run, a folder of Hugging Face's, or a file (safetensors, torch.save, GGUF)")
+    .option("--json", "print {path, kind, facts, format, files, tensors, parameters, bytes, parts}", false)
+    .addHelpText("after", "\nExample:\n  asvr inspect runs/demo/asvr-s0")
+    .action(async (path: string, options: { json: boolean }) => (await import("./inspect.js")).inspect(path, options));
 }
 
 function fetchCommand(): Command {

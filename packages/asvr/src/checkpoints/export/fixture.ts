@@ -1,0 +1,39 @@
+import { manualSeed } from "@asvr/torch";
+import { TextTokenizer } from "../../language/tokenizer.js";
+import { buildTokenizer, buildTokenizerConfig } from "../../micro/tokenizer.js";
+import { buildEncoder, buildLanguageModel } from "../../model/build.js";
+import { VisionLanguageModel } from "../../model/lvlm.js";
+import { Projector } from "../../model/projector.js";
+import { derive, type Recipe } from "../../recipes/recipe.js";
+import { table1 } from "../../recipes/table1.js";
+import type { FrozenParts } from "../../reproduce/parts/load.js";
+import type { TrainedRow } from "../../reproduce/trained-row.js";
+
+/** A row of the micro experiment before its first step, without the tokenizers that only training needs. */
+export function untrainedRow(change: Parameters<typeof derive>[1] = {}): Disposable &
+  Pick<TrainedRow, "recipe" | "model" | "tokenizer"> & {
+    parts: FrozenParts;
+    words: { tokenizer: string; config: ReturnType<typeof buildTokenizerConfig> };
+  } {
+  manualSeed(3);
+  const recipe: Recipe = derive(table1("llava", "micro"), change);
+  const [json, config] = [buildTokenizer(), buildTokenizerConfig()];
+  const tokenizer = new TextTokenizer(json, config);
+  const encoder = buildEncoder(recipe);
+  const model = new VisionLanguageModel({
+    language: buildLanguageModel(recipe, tokenizer.vocabSize),
+    projector: new Projector(recipe.encoder.hiddenSize, recipe.language.hiddenSize),
+    supervision: null,
+  });
+  return {
+    recipe,
+    tokenizer,
+    model,
+    parts: { encoder } as FrozenParts,
+    words: { tokenizer: JSON.stringify(json), config },
+    [Symbol.dispose]() {
+      model.dispose();
+      encoder.dispose();
+    },
+  };
+}

@@ -1,0 +1,175 @@
+import { existsSync, readFileSync } from "node:fs";
+import { readdir, readFile } from "node:fs/promises";
+import { dirname, join } from "node:path";
+import { CheckpointError, type DType, type nn, openWeights } from "@asvr/torch";
+import { ConfigError } from "../../errors.js";
+import { templates } from "../../language/conversation.js";
+import { TextTokenizer, type TokenizerConfig } from "../../language/tokenizer.js";
+import type { Llava } from "../../model/llava.js";
+import { ownPreprocessing } from "../../reproduce/parts/own-pictures.js";
+import { tokenizerFile } from "../../reproduce/parts/own-words.js";
+import type { PartContext } from "../../reproduce/parts/part.js";
+import { loadTrainedRow, type TrainedRow } from "../../reproduce/trained-row.js";
+import { latestCheckpoint } from "../../training/checkpoint.js";
+import { loadLlava } from "../llava.js";
+import { hubLlavaConfig } from "./hub-config.js";
+import { modelCard, scoresOfRun } from "./model-card.js";
+import {
+  chatTemplate,
+  generationConfig,
+  preprocessorConfig,
+  processorConfig,
+  tokenizerConfig,
+} from "./processor-files.js";
+import { runAsLlava } from "./run-llava.js";
+
+/** What an export is made of. */
+export interface ExportSource {
+  /** In host memory. */
+  readonly model: Llava;
+  readonly tokenizer: TextTokenizer;
+  /** Every file of a Hugging Face folder but the weights, by name. */
+  readonly files: ReadonlyMap<string, string | Buffer>;
+  /** The visual head and what it is; null where the model has none. */
+  readonly head: { readonly module: nn.Module; readonly config: Record<string, unknown> } | null;
+  [Symbol.dispose](): void;
+}
+
+/** Whether this is the folder of a run, not of Hugging Face's. */
+export function isRun(source: string): boolean {
+  return existsSync(join(source, "recipe.json"));
+}
+
+/**
+ * A trained run: its newest checkpoint, after its files were held against their hashes.
+ * @throws ConfigError for a run that was never trained, or that Hugging Face's LLaVA can't express
+ * @throws CheckpointError for a checkpoint that is not whole
+ */
+export async function runSource(context: PartContext, run: string): Promise<ExportSource> {
+  await requireWholeCheckpoints(run);
+  const row = await loadTrainedRow(context, run);
+  try {
+    const model = runAsLlava(row);
+    const { tokenizer } = row;
+    const head = headOf(row);
+    return {
+      model,
+      tokenizer,
+      head,
+      files: await runFiles(context, run, row, model),
+      [Symbol.dispose]() {
+        model.dispose();
+        row[Symbol.dispose]();
+      },
+    };
+  } catch (error) {
+    row[Symbol.dispose]();
+    throw error;
+  }
+}
+
+async function runFiles(
+  context: PartContext,
+  run: string,
+  row: TrainedRow,
+  model: Llava,
+): Promise<Map<string, string>> {
+  const { recipe } = row;
+  const words = tokenizerFile(context.folder, run);
+  const { madeWith = {} } = JSON.parse(await readFile(join(run, "recipe.json"), "utf8")) as {
+    madeWith?: Record<string, string>;
+  };
+  const card = modelCard({
+    recipe,
+    madeWith,
+    position: (await latestCheckpoint(run))!,
+    scores: await scoresOfRun(run),
+    parameters: {
+      "language model": row.model.language.parameterCount(),
+      projector: row.model.projector.parameterCount(),
+      "vision tower": model.visionTower.parameterCount(),
+      ...(row.model.supervision && { "visual head": row.model.supervision.parameterCount() }),
+    },
+    hasHead: row.model.supervision !== null,
+  });
+  const tokenizer = await readFile(words, "utf8");
+  const config = JSON.parse(await readFile(join(dirname(words), "tokenizer_config.json"), "utf8")) as TokenizerConfig;
+  return new Map([...hubFiles(row, model, { tokenizer, config }), ["README.md", card]]);
+}
+
+/** What transformers reads beside the weights. `words`: tokenizer.json as it is, and what is in tokenizer_config.json. */
+export function hubFiles(
+  { recipe, tokenizer }: Pick<TrainedRow, "recipe" | "tokenizer">,
+  model: Llava,
+  words: { readonly tokenizer: string; readonly config: TokenizerConfig },
+): Map<string, string> {
+  const json = (value: unknown) => `${JSON.stringify(value, null, 2)}\n`;
+  const chat = chatTemplate(templates[recipe.stages.tuning.template]);
+  return new Map([
+    ["config.json", json(hubLlavaConfig(model.config, recipe.data.maxLength))],
+    ["generation_config.json", json(generationConfig(tokenizer))],
+    ["preprocessor_config.json", json(preprocessorConfig(ownPreprocessing(recipe)))],
+    ["processor_config.json", json(processorConfig(recipe.encoder.patchSize))],
+    ["tokenizer.json", words.tokenizer],
+    ["tokenizer_config.json", json(tokenizerConfig(words.config, chat))],
+    ["chat_template.jinja", chat],
+  ]);
+}
+
+function headOf({ model, recipe, parts }: TrainedRow): ExportSource["head"] {
+  if (!model.supervision) return null;
+  const { targets } = model.supervision;
+  const { hiddenSize } = model.language.config;
+  const heads = targets.map((target) => {
+    const { depth, codebookSize, codeDim } = parts[target as "semantic" | "appearance"];
+    return { target, ...recipe.visualHead, hiddenSize, depth, codebookSize, codeDim };
+  });
+  const { kind, alignment, weight } = recipe.supervision;
+  const config = { format: "asvr-visual-head-1", supervision: kind, alignment, weight, heads };
+  return { module: model.supervision, config };
+}
+
+/** Training goes on from an older checkpoint where the newest is not whole; what is handed on must not be another one. */
+async function requireWholeCheckpoints(run: string): Promise<void> {
+  const checkpoints = join(run, "checkpoints");
+  if (!existsSync(checkpoints)) return;
+  for (const name of await readdir(checkpoints)) {
+    if (name.startsWith(".") || existsSync(join(checkpoints, name, "manifest.json"))) continue;
+    throw new CheckpointError(
+      `${join(checkpoints, name)} has no manifest.json: it is not whole. Delete it to export the one before it.`,
+    );
+  }
+}
+
+/** A folder of Hugging Face's LlavaForConditionalGeneration, as it is. @throws ConfigError, CheckpointError */
+export async function hubSource(folder: string): Promise<ExportSource> {
+  if (!existsSync(join(folder, "config.json"))) {
+    throw new ConfigError(
+      `${folder} is neither the folder of a run (recipe.json) nor one of Hugging Face's (config.json)`,
+    );
+  }
+  const model = loadLlava(folder, { device: "cpu", dtype: dtypeOf(folder) });
+  const files = new Map<string, Buffer>();
+  for (const name of (await readdir(folder)).sort()) {
+    if (isCompanion(name)) files.set(name, readFileSync(join(folder, name)));
+  }
+  try {
+    const tokenizer = TextTokenizer.fromFile(join(folder, "tokenizer.json"));
+    return { model, tokenizer, files, head: null, [Symbol.dispose]: () => model.dispose() };
+  } catch (error) {
+    model.dispose();
+    throw error;
+  }
+}
+
+/** Of a folder's files those that are no weights. */
+function isCompanion(name: string): boolean {
+  return /\.(json|jinja|md|txt|model)$/.test(name) && !name.endsWith(".index.json");
+}
+
+/** That of all weights, so that none is changed. */
+function dtypeOf(folder: string): DType {
+  using weights = openWeights(folder);
+  const found = new Set([...weights.entries.values()].map(({ dtype }) => dtype));
+  return found.size === 1 ? [...found][0]! : "float32";
+}
