@@ -128,8 +128,8 @@ export async function writeBenchmarkFixtures(folder: string): Promise<void> {
   ]);
   await mmvpFolder(place("MMVP/MMVP"));
   await parquet(place("lmms-lab/HallusionBench/data/image-00000-of-00001.parquet"), [
-    column("category", "string", 12, (i) => (i < 6 ? "VD" : "VS")),
-    column("subcategory", "string", 12, (i) => (i < 6 ? "illusion" : "chart")),
+    column("category", "string", 12, (i) => (i < 4 ? "VD" : "VS")),
+    column("subcategory", "string", 12, (i) => (i < 4 ? "illusion" : "chart")),
     column("visual_input", "string", 12, (i) => String(1 + ((i >> 1) % 2))),
     column("set_id", "string", 12, (i) => String(Math.floor(i / 4))),
     column("figure_id", "string", 12, (i) => String((i >> 1) % 2)),
