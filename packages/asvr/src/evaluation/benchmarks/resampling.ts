@@ -1,11 +1,14 @@
 /** Intervals and comparisons of final numbers: what hangs together is drawn as a whole. */
 import { Random } from "../../data/random.js";
+import { groupBy } from "../record-scores.js";
 import type { Part } from "../scoring/shares.js";
-import { bootstrapOverClusters, type Interval, mean, quantile, standardDeviation } from "../statistics.js";
+import { type Interval, mean, quantile, standardDeviation } from "../statistics.js";
 
 /** A final number that can be computed again for clusters drawn with replacement. */
 export class Resampled {
   readonly #parts: { scale: number; points: Float64Array; count: Float64Array }[];
+  /** Clusters that belong to the same parts: they are drawn among themselves, so that no part is ever without any. */
+  readonly #strata: readonly (readonly number[])[];
 
   /** @param clusters all clusters there are, in an order that models which are compared share */
   constructor(
@@ -23,6 +26,11 @@ export class Resampled {
       }
       return { scale, points, count };
     });
+    const members = parts.map(({ units }) => new Set(units.map(({ cluster }) => cluster)));
+    const places = clusters.map((_, at) => at);
+    this.#strata = [
+      ...groupBy(places, (at) => members.map((part) => (part.has(clusters[at]!) ? "1" : "0")).join("")).values(),
+    ];
   }
 
   /** @param drawn how often each cluster was drawn; once if not given */
@@ -41,9 +49,34 @@ export class Resampled {
     return total;
   }
 
-  interval(seed = 0): Interval {
-    return bootstrapOverClusters(this.clusters.length, (drawn) => this.value(drawn), { seed });
+  /** Draws as many clusters as there are, with replacement. @param drawn how often each was drawn; overwritten */
+  draw(random: Random, drawn: Float64Array): void {
+    drawn.fill(0);
+    for (const stratum of this.#strata) {
+      for (let draw = 0; draw < stratum.length; draw++) drawn[stratum[random.int(stratum.length)]!]! += 1;
+    }
   }
+
+  /** 95%, percentile bootstrap. */
+  interval(seed = 0): Interval {
+    return bootstrap(this, (drawn) => this.value(drawn), 2000, seed);
+  }
+}
+
+function bootstrap(
+  from: Resampled,
+  statistic: (drawn: Float64Array, random: Random) => number,
+  resamples: number,
+  seed: number,
+): Interval {
+  if (from.clusters.length === 0) throw new RangeError("bootstrap: there is nothing to draw from");
+  const random = new Random(seed);
+  const drawn = new Float64Array(from.clusters.length);
+  const statistics = Float64Array.from({ length: resamples }, () => {
+    from.draw(random, drawn);
+    return statistic(drawn, random);
+  }).sort();
+  return [quantile(statistics, 0.025), quantile(statistics, 0.975)];
 }
 
 /** The clusters of parts, in the order of their first appearance. */
@@ -67,15 +100,16 @@ export function compare(model: Resampled, baseline: Resampled, resamples = 4000,
   }
   let above = 0;
   let below = 0;
-  const interval = bootstrapOverClusters(
-    clusters.length,
+  const interval = bootstrap(
+    model,
     (drawn) => {
       const difference = model.value(drawn) - baseline.value(drawn);
       if (difference >= 0) above++;
       if (difference <= 0) below++;
       return difference;
     },
-    { seed, resamples },
+    resamples,
+    seed,
   );
   const p = Math.min(1, (2 * (Math.min(above, below) + 1)) / (resamples + 1)); // never 0
   return { value: model.value() - baseline.value(), interval, p };
@@ -122,13 +156,11 @@ export interface OverSeeds {
 export function overSeeds(seeds: readonly Resampled[], resamples = 2000, seed = 0): OverSeeds {
   const values = seeds.map((one) => one.value());
   const spread = standardDeviation(values);
-  const random = new Random(seed);
-  const clusterCount = seeds[0]!.clusters.length;
-  const drawn = new Float64Array(clusterCount);
-  const statistics = Array.from({ length: resamples }, () => {
-    drawn.fill(0);
-    for (let draw = 0; draw < clusterCount; draw++) drawn[random.int(clusterCount)]! += 1;
-    return mean(seeds.map(() => seeds[random.int(seeds.length)]!.value(drawn)));
-  }).sort((a, b) => a - b);
-  return { mean: mean(values), spread, interval: [quantile(statistics, 0.025), quantile(statistics, 0.975)] };
+  const interval = bootstrap(
+    seeds[0]!,
+    (drawn, random) => mean(seeds.map(() => seeds[random.int(seeds.length)]!.value(drawn))),
+    resamples,
+    seed,
+  );
+  return { mean: mean(values), spread, interval };
 }
