@@ -25,6 +25,7 @@ export const ai2d = defineBenchmark<Ai2dQuestion>({
   title: "AI2D",
   about: "Multiple choice about diagrams of school science, their labels masked by letters (Kembhavi et al., 2016)",
   source: "Table 1; prompt from Table 5",
+  elsewhere: { lmmsEval: "ai2d", vlmEvalKit: "AI2D_TEST" },
   data: {
     hub: "lmms-lab/ai2d",
     otherHubs: ["lmms-lab-encoder/ai2d", "lmms-lab/ai2d-no-mask"],

@@ -90,6 +90,8 @@ export interface Definition<Question extends object> {
   /** What it asks, in a sentence; and where prompt and printed numbers are from. */
   about: string;
   source: string;
+  /** The name of the task in lmms-eval, and of the data set in VLMEvalKit: for exports. */
+  elsewhere: { lmmsEval: string; vlmEvalKit: string };
   data: DataSource;
   shapes: readonly Shape<Question>[];
   /** The user turn behind the picture, by whose words. */

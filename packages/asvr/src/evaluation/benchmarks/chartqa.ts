@@ -24,6 +24,7 @@ export const chartqa = defineBenchmark<ChartQuestion>({
   title: "ChartQA",
   about: "Questions about charts; numbers may be 5% off (Masry et al., 2022)",
   source: "Table 1; prompt from Table 5",
+  elsewhere: { lmmsEval: "chartqa", vlmEvalKit: "ChartQA_TEST" },
   data: {
     hub: "lmms-lab/ChartQA",
     otherHubs: ["lmms-lab-encoder/ChartQA"],

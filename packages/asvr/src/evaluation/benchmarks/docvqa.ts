@@ -22,6 +22,7 @@ export const docvqa = defineBenchmark<DocVqaQuestion>({
   title: "DocVQA",
   about: "Questions about scanned documents, scored by edit distance (Mathew et al., 2021)",
   source: "Table 1; prompt from Table 5. The paper does not say which split; the test split has no published answers",
+  elsewhere: { lmmsEval: "docvqa_val", vlmEvalKit: "DocVQA_VAL" },
   data: {
     hub: "lmms-lab/DocVQA",
     otherHubs: ["lmms-lab-encoder/DocVQA"],

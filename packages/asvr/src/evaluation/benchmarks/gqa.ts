@@ -24,6 +24,7 @@ export const gqa = defineBenchmark<GqaQuestion>({
   title: "GQA",
   about: "Compositional questions about real scenes, the balanced test-dev split (Hudson and Manning, 2019)",
   source: "Table 1; prompt from Table 5",
+  elsewhere: { lmmsEval: "gqa", vlmEvalKit: "GQA_TestDev_Balanced" },
   data: {
     hub: "lmms-lab/GQA",
     otherHubs: ["lmms-lab-encoder/GQA"],

@@ -12,6 +12,8 @@ import { SINGLE_WORD } from "./prompts.js";
 
 interface HallusionQuestion extends HallusionPlace {
   question: string;
+  /** 0: none, 1: the original picture, 2: an edited one; empty where the data does not say. */
+  visual_input: string;
   answer: "yes" | "no";
 }
 
@@ -36,6 +38,7 @@ export const hallusionbench = defineBenchmark<HallusionQuestion>({
   title: "HallusionBench",
   about: "Yes/no questions about pictures that mislead, and their edited copies (Guan et al., 2024)",
   source: "Table 1, most likely the mean of aAcc, fAcc and qAcc; prompt from Table 5",
+  elsewhere: { lmmsEval: "hallusion_bench_image", vlmEvalKit: "HallusionBench" },
   data: {
     hub: "lmms-lab/HallusionBench",
     otherHubs: ["lmms-lab-encoder/HallusionBench"],
@@ -52,12 +55,13 @@ export const hallusionbench = defineBenchmark<HallusionQuestion>({
         set_id: idColumn,
         figure_id: idColumn,
         question_id: idColumn,
+        visual_input: idColumn.nullish(),
         question: z.string().min(1),
         gt_answer: idColumn.pipe(z.enum(["0", "1"])),
       },
-      ({ gt_answer, question, ...place }) => ({
+      ({ gt_answer, question, visual_input, ...place }) => ({
         id: [place.category, place.subcategory, place.set_id, place.figure_id, place.question_id].join("_"),
-        question: { ...place, question, answer: gt_answer === "1" ? "yes" : "no" },
+        question: { ...place, visual_input: visual_input ?? "", question, answer: gt_answer === "1" ? "yes" : "no" },
       }),
     ),
     shape(
@@ -70,8 +74,11 @@ export const hallusionbench = defineBenchmark<HallusionQuestion>({
           .pipe(z.enum(["yes", "no"])),
       },
       ({ index, question, answer }) => {
-        const [category, subcategory, , set_id, figure_id, question_id] = withSixParts(index);
-        return { id: index, question: { category, subcategory, set_id, figure_id, question_id, question, answer } };
+        const [category, subcategory, visual_input, set_id, figure_id, question_id] = withSixParts(index);
+        return {
+          id: index,
+          question: { category, subcategory, visual_input, set_id, figure_id, question_id, question, answer },
+        };
       },
     ),
   ],

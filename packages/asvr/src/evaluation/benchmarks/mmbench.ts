@@ -64,6 +64,7 @@ export const mmbench = defineBenchmark<MmbenchQuestion>({
   about:
     "English multiple choice over twenty abilities; right only in every rotation of the options (Liu et al., 2023)",
   source: "Table 1; prompt from Table 5. The printed values fit circular accuracy only",
+  elsewhere: { lmmsEval: "mmbench_en_dev", vlmEvalKit: "MMBench_DEV_EN" },
   data: {
     hub: "lmms-lab/MMBench_EN",
     otherHubs: ["lmms-lab-encoder/MMBench_EN"],

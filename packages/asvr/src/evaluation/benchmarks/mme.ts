@@ -48,6 +48,7 @@ export const mme = defineBenchmark<MmeQuestion>({
   about: "Two yes/no questions about each picture, fourteen categories of perception and cognition (Fu et al., 2023)",
   source:
     "Table 1, as the sum divided by 28 (the paper does not say; perception / 20 is Cambrian-1's); prompt from Table 5",
+  elsewhere: { lmmsEval: "mme", vlmEvalKit: "MME" },
   data: {
     hub: "lmms-lab/MME",
     otherHubs: ["lmms-lab-encoder/MME"],

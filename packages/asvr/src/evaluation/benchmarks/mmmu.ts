@@ -55,6 +55,7 @@ export const mmmu = defineBenchmark<MmmuQuestion>({
     "College questions in thirty subjects, with the pictures of their books; the validation split (Yue et al., 2024)",
   source:
     "Table 1; prompt from Table 5, which does not mention open questions; the first picture alone, as Cambrian has it",
+  elsewhere: { lmmsEval: "mmmu_val", vlmEvalKit: "MMMU_DEV_VAL" },
   data: {
     hub: "lmms-lab/MMMU",
     otherHubs: ["lmms-lab-encoder/MMMU"],

@@ -60,6 +60,7 @@ export const mmvp = defineBenchmark<MmvpQuestion>({
   about:
     "Pairs of pictures that CLIP takes for the same and people do not; a pair counts when both are right (Tong et al., 2024)",
   source: "Table 1; prompt from Table 5. The original answers; the parquet copy has two pairs corrected",
+  elsewhere: { lmmsEval: "mmvp", vlmEvalKit: "MMVP" },
   data: {
     hub: "MMVP/MMVP",
     otherHubs: ["lmms-lab-eval/MMVP"],

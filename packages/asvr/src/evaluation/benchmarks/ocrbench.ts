@@ -30,6 +30,7 @@ export const ocrbench = defineBenchmark<OcrQuestion>({
   title: "OCRBench",
   about: "Reading text of ten kinds; a response counts when it contains an answer (Liu et al., 2023)",
   source: "Table 1; prompt from Table 5",
+  elsewhere: { lmmsEval: "ocrbench", vlmEvalKit: "OCRBench" },
   data: {
     hub: "echo840/OCRBench",
     split: "test",

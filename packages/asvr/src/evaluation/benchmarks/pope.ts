@@ -85,6 +85,7 @@ export const pope = defineBenchmark<PopeQuestion>({
   title: "POPE",
   about: "Is the named object in the picture? (Li et al., 2023)",
   source: "Table 1; prompt from Table 5",
+  elsewhere: { lmmsEval: "pope", vlmEvalKit: "POPE" },
   data: {
     hub: "lmms-lab/POPE",
     otherHubs: ["lmms-lab-encoder/POPE"],

@@ -7,7 +7,7 @@ import type { PromptStyle } from "./benchmark.js";
 const schema = z.object({
   benchmark: z.string(),
   id: z.string(),
-  /** Place in the benchmark, from 0: the order of the file is that in which answers came. */
+  /** Row in the published split, from 0: the order of the file is that in which answers came. */
   place: z.number().int().min(0),
   /** The user turn, a mark for each picture in it. */
   prompt: z.string(),

@@ -19,6 +19,7 @@ export const realworldqa = defineBenchmark<RealWorldQuestion>({
   title: "RealWorldQA",
   about: "Spatial questions about photographs, many from cars (xAI, 2024)",
   source: "Table 1; Table 5's sentence is part of the data, so nothing is added",
+  elsewhere: { lmmsEval: "realworldqa", vlmEvalKit: "RealWorldQA" },
   data: {
     hub: "lmms-lab/RealWorldQA",
     otherHubs: ["lmms-lab-encoder/RealWorldQA", "xai-org/RealworldQA"],

@@ -70,7 +70,6 @@ export async function runBenchmark(loaded: LoadedBenchmark, answerer: Answerer, 
     questions: questions.length,
     missing: missingFrom(coverage),
   });
-  const places = new Map(questions.map(({ id }, place) => [id, place]));
   const mine = shardOf(questions, shard);
   const file = join(folder, fileOfShard(shard));
   const prompts = new Map(
@@ -109,7 +108,7 @@ export async function runBenchmark(loaded: LoadedBenchmark, answerer: Answerer, 
         if (!question)
           throw new DataError(`${answerer.name} answered ${JSON.stringify(id)}, which was not asked or twice`);
         byId.delete(id);
-        waiting.push(predictionOf(loaded, question, places.get(id)!, prompts.get(id)!, style, strip(text)));
+        waiting.push(predictionOf(loaded, question, prompts.get(id)!, style, strip(text)));
         if (Date.now() - lastFlush > 1000 * FLUSH_SECONDS) await flush();
         signal?.throwIfAborted();
       }
@@ -129,8 +128,7 @@ export async function runBenchmark(loaded: LoadedBenchmark, answerer: Answerer, 
 
 function predictionOf(
   { benchmark }: LoadedBenchmark,
-  { id, question, pictures, cluster }: BenchmarkQuestion,
-  place: number,
+  { id, question, place, pictures, cluster }: BenchmarkQuestion,
   prompt: string,
   style: PromptStyle,
   answer: string,

@@ -42,6 +42,7 @@ export const seed = defineBenchmark<SeedQuestion>({
   title: "SEED-Image",
   about: "Multiple choice about pictures in nine dimensions; the video questions are left out (Li et al., 2023)",
   source: "Table 1; prompt from Table 5",
+  elsewhere: { lmmsEval: "seedbench", vlmEvalKit: "SEEDBench_IMG" },
   data: {
     hub: "lmms-lab/SEED-Bench",
     otherHubs: ["lmms-lab-encoder/SEED-Bench"],

@@ -20,6 +20,7 @@ export const textvqa = defineBenchmark<TextVqaQuestion>({
   title: "TextVQA",
   about: "Questions about the text in a photograph, ten people's answers to each (Singh et al., 2019)",
   source: "Table 1; prompt from Appendix A.3, Table 5, behind the tokens that an OCR system found, as Cambrian asks",
+  elsewhere: { lmmsEval: "textvqa_val", vlmEvalKit: "TextVQA_VAL" },
   data: {
     hub: "lmms-lab/textvqa",
     otherHubs: ["lmms-lab-encoder/textvqa"],

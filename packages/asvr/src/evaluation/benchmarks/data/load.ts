@@ -12,6 +12,8 @@ import { ChunkCache, openTable, type Picture, type Table } from "./table.js";
 export interface BenchmarkQuestion {
   id: string;
   question: object;
+  /** Of its row among all rows of the split, from 0. */
+  place: number;
   /** At least one, the first one first. */
   pictures: Picture[];
   cluster: string;
@@ -65,12 +67,14 @@ export async function loadBenchmark(
   const faults: Fault[] = [];
   const seen = new Set<string>();
   let rows = 0;
+  let position = 0;
   for (const file of files) {
     const table = await openTable(file, options);
     const shape = shapeOf(benchmark, table);
     for await (const { index, values } of table.rows()) {
+      const place = position++;
       if (data.keep && !data.keep(values)) continue;
-      const place = rows++;
+      rows++;
       const fault = (kind: Fault["kind"], field: string, message: string) =>
         void faults.push({ file, index, field, kind, message });
       try {
@@ -87,7 +91,7 @@ export async function loadBenchmark(
         }
         const [first] = pictures;
         if (!first) fault("missing-image", data.pictures[0]!, "the row has no picture that can be found.");
-        else questions.push({ id, question, pictures, cluster: benchmark.cluster(question, id, first.key) });
+        else questions.push({ id, question, place, pictures, cluster: benchmark.cluster(question, id, first.key) });
       } catch (error) {
         if (!(error instanceof z.ZodError)) throw error;
         for (const issue of error.issues) fault("wrong-shape", issue.path.join("."), `${issue.message}.`);
