@@ -1,12 +1,13 @@
 import { Command } from "commander";
+import { ConfigError } from "../errors.js";
 import { DEFAULT_MICRO_SIZES } from "../micro/sizes.js";
 import { THINGS_NAMES } from "../micro/things.js";
 import { allRows, table1 } from "../recipes/table1.js";
 import type { AttentionOptions } from "./attention.js";
+import { type BenchmarkOptions, scoreCommand, withBenchmarkOptions } from "./benchmark-commands.js";
 import { chatCommand, serveCommand } from "./chat-commands.js";
 import { checkpointCommands } from "./checkpoint-commands.js";
 import type { CheckOptions } from "./data.js";
-import type { EvalOptions } from "./eval.js";
 import type { WorldOptions } from "./micro.js";
 import { collect, DEFAULT_START, positive, wholeNumber } from "./options.js";
 import type { ReproduceOptions } from "./reproduce.js";
@@ -23,6 +24,7 @@ export function allCommands(): Command[] {
     reproduceCommand(),
     trainCommand(),
     evalCommand(),
+    scoreCommand(),
     reportCommand(),
     attentionCommand(),
     chatCommand(),
@@ -102,23 +104,32 @@ Examples:
 }
 
 function evalCommand(): Command {
-  return new Command("eval")
-    .description("ask a trained run questions, and score its answers by exact match")
-    .argument("<run>", "run folder, as runs/demo/asvr-s0")
-    .option("--data <file>", "LLaVA-format questions with answers (default: the micro world's test sets)")
+  const command = new Command("eval")
+    .description("ask a trained run questions, and score its answers by exact match; or ask benchmarks")
+    .argument("[run]", "run folder, as runs/demo/asvr-s0; none with --endpoint")
+    .option("--data <path>", "LLaVA-format questions with answers (default: the micro world's test sets)")
     .option("--images <folder>", "where their pictures are")
     .option("--name <name>", "folder for answers and scores, inside evaluation/ of the run (default: the file's name)")
     .option("--max-bad <count>", "faulty records that may be left out", wholeNumber, 0)
     .option("--max-new-tokens <count>", "longest answer to a question of --data", positive, 64)
-    .option("--json", "print the scores as one JSON object", false)
+    .option("--json", "print the scores as one JSON object", false);
+  return withBenchmarkOptions(command)
     .addHelpText(
       "after",
       `
 Examples:
   asvr eval runs/demo/asvr-s0
-  asvr eval runs/mine --data test.json --images pictures`,
+  asvr eval runs/mine --data test.json --images pictures
+  asvr eval --benchmarks pope,mme --data benchmarks --endpoint http://localhost:8000/v1 --model llava --limit 100`,
     )
-    .action(async (run: string, options: EvalOptions) => (await import("./eval.js")).evaluate(run, options));
+    .action(async (run: string | undefined, options: BenchmarkOptions) => {
+      if (options.benchmarks !== undefined) {
+        await (await import("./benchmark-eval.js")).evaluateBenchmarks(run, options);
+        return;
+      }
+      if (run === undefined) throw new ConfigError("missing required argument 'run' (only --benchmarks goes without)");
+      await (await import("./eval.js")).evaluate(run, options);
+    });
 }
 
 function reportCommand(): Command {

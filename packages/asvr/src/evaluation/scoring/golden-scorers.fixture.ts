@@ -1,5 +1,6 @@
 /** Our scoring functions by the names that the goldens give the references' functions. */
 import { expect } from "vitest";
+import { promptOfRecord } from "../benchmarks/golden-prompts.fixture.js";
 import { anls, anlsM4c } from "./anls.js";
 import {
   type Choices,
@@ -47,6 +48,11 @@ const capitalized = { yes: "Yes", no: "No" };
 
 export const scorers: GoldenScorer[] = [
   ...aggregates,
+  {
+    function: "text of the user turn for one record (the image token and a newline first)",
+    run: ({ benchmark, record }: { benchmark: string; record: Record<string, unknown> }) =>
+      promptOfRecord(benchmark, record),
+  },
   {
     function: "AI2D correctness of one question (target is the option index as a string)",
     run: (input: Pair) => ai2dMatch(input.prediction, input.target),

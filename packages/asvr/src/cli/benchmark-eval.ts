@@ -1,0 +1,93 @@
+import { join } from "node:path";
+import { ConfigError } from "../errors.js";
+import { benchmarksNamed } from "../evaluation/benchmarks/all.js";
+import type { Answerer } from "../evaluation/benchmarks/answerer.js";
+import type { Benchmark, PromptStyle } from "../evaluation/benchmarks/benchmark.js";
+import { type LoadedBenchmark, loadBenchmark, missingFrom } from "../evaluation/benchmarks/data/load.js";
+import { endpointAnswerer } from "../evaluation/benchmarks/endpoint.js";
+import { readRun, runBenchmark } from "../evaluation/benchmarks/run.js";
+import { type BenchmarkScore, scoreBenchmark } from "../evaluation/benchmarks/score.js";
+import type { BenchmarkOptions } from "./benchmark-commands.js";
+import { interruptSignal, oneOf, printJson } from "./options.js";
+import { progressDisplay } from "./progress.js";
+import { describeScores } from "./score.js";
+
+const styles = ["default", "cambrian", "lmms-eval", "llava"] as const satisfies readonly PromptStyle[];
+
+/** Asks benchmarks and prints their scores; the same call goes on where it was stopped. */
+export async function evaluateBenchmarks(run: string | undefined, options: BenchmarkOptions): Promise<void> {
+  const { data, limit, split, maxBad, shard, json } = options;
+  if (data === undefined) throw new ConfigError("--benchmarks needs --data, the folder of the data sets");
+  const style = oneOf("--prompts", options.prompts, styles);
+  const benchmarks = benchmarksNamed(options.benchmarks!);
+  requireStyle(benchmarks, style);
+  const answerer = answererFor(run, options);
+  const out = options.out ?? join("runs", "benchmarks", fileName(options.model ?? "model"));
+  const display = progressDisplay();
+  const signal = interruptSignal(display);
+  const scores: BenchmarkScore[] = [];
+  try {
+    // All are looked at before the first question is asked: what is missing should be known before the hours are spent.
+    const isWholeList = options.benchmarks === "all";
+    const loaded: LoadedBenchmark[] = [];
+    for (const benchmark of benchmarks) {
+      try {
+        const one = await loadBenchmark(benchmark, data, { split, limit, maxBad });
+        const missing = missingFrom(one.coverage);
+        display.note(
+          `${benchmark.title}: ${one.questions.length} questions${missing.length > 0 ? `, PARTIAL: ${missing.join("; ")}` : ""}`,
+        );
+        loaded.push(one);
+      } catch (error) {
+        if (!isWholeList || !(error instanceof ConfigError)) throw error;
+        display.note(`${benchmark.title}: left out: ${error.message}`);
+      }
+    }
+    if (loaded.length === 0) throw new ConfigError(`none of the benchmarks is in ${data}`);
+    for (const one of loaded) {
+      const { name, title } = one.benchmark;
+      const folder = join(out, name);
+      const started = performance.now();
+      display.start(title);
+      await runBenchmark(one, answerer, {
+        folder,
+        style,
+        shard,
+        signal,
+        batch: 4 * options.concurrency,
+        onProgress: (progress) => display.update(title, { phase: "asking", ...progress }),
+      });
+      const { predictions, missing } = await readRun(folder);
+      const isScored = predictions.length > 0 && predictions.every(({ gold }) => gold !== null);
+      if (isScored) scores.push(scoreBenchmark(predictions, "default", missing));
+      const detail = isScored ? scores.at(-1)!.value.toFixed(1) : "no published answers";
+      display.done(title, (performance.now() - started) / 1000, detail);
+    }
+  } finally {
+    display.close();
+  }
+  if (json) printJson({ model: answerer.name, folder: out, scores });
+  else process.stdout.write(describeScores(scores));
+}
+
+/** Who answers. A model of this project is asked by whoever loads its checkpoint: an `Answerer` is all that is needed. */
+function answererFor(run: string | undefined, { endpoint, model, concurrency, timeout }: BenchmarkOptions): Answerer {
+  if (endpoint === undefined) {
+    const what = run === undefined ? "nobody to ask" : `${run} cannot be asked benchmarks by itself yet`;
+    throw new ConfigError(`${what}: give --endpoint URL and --model NAME`);
+  }
+  if (run !== undefined) throw new ConfigError("a run and --endpoint are both given; one of them answers");
+  if (model === undefined) throw new ConfigError("--endpoint needs --model, the model's name there");
+  if (!URL.canParse(endpoint)) throw new ConfigError(`--endpoint ${JSON.stringify(endpoint)} is no URL`);
+  const apiKey = process.env.ASVR_API_KEY;
+  return endpointAnswerer({ url: endpoint, model, concurrency, timeoutSeconds: timeout, ...(apiKey && { apiKey }) });
+}
+
+function requireStyle(benchmarks: readonly Benchmark[], style: PromptStyle): void {
+  if (style === "default" || benchmarks.some(({ ask }) => ask[style])) return;
+  throw new ConfigError(`--prompts ${style}: none of these benchmarks has other words there than the default ones`);
+}
+
+function fileName(model: string): string {
+  return model.replaceAll(/[^\w.-]+/g, "_");
+}

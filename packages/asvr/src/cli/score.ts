@@ -1,0 +1,158 @@
+import { existsSync, readdirSync, statSync } from "node:fs";
+import { basename, dirname, join } from "node:path";
+import { ConfigError } from "../errors.js";
+import { benchmarks } from "../evaluation/benchmarks/all.js";
+import { type ExportFormat, exportPredictions } from "../evaluation/benchmarks/export.js";
+import { readPredictions } from "../evaluation/benchmarks/predictions.js";
+import { clustersOf, type OverSeeds, overSeeds, Resampled } from "../evaluation/benchmarks/resampling.js";
+import { readRun, type StoredRun } from "../evaluation/benchmarks/run.js";
+import { type BenchmarkScore, benchmarkOf, finalParts, scoreAgainst } from "../evaluation/benchmarks/score.js";
+import { groupBy } from "../evaluation/record-scores.js";
+import { mean } from "../evaluation/statistics.js";
+import { oneOf, printJson } from "./options.js";
+
+export interface ScoreOptions {
+  protocol: string;
+  baseline?: string;
+  export?: string;
+  out?: string;
+  json: boolean;
+}
+
+const formats = ["lmms-eval", "vlmevalkit", "submission"] as const satisfies readonly ExportFormat[];
+
+/** Scores stored answers; of several runs (seeds of one recipe) each, and their mean and spread. */
+export async function score(runs: readonly string[], options: ScoreOptions): Promise<void> {
+  const { protocol, baseline, json } = options;
+  const stored = await Promise.all(runs.map(storedRuns));
+  if (options.export !== undefined) return exportRuns(stored.flat(), options, runs[0]!);
+  const baselines = baseline === undefined ? [] : await storedRuns(baseline);
+  const scores = stored.map((one) =>
+    scoreAgainst(
+      one,
+      baselines.map(({ predictions }) => predictions),
+      protocol,
+    ),
+  );
+  const seeds = runs.length > 1 ? seedSummaries(stored, protocol) : undefined;
+  if (json) {
+    printJson({
+      runs: runs.map((run, at) => ({ run, scores: scores[at] })),
+      ...(baseline !== undefined && { baseline }),
+      ...(seeds && { seeds }),
+    });
+    return;
+  }
+  for (const [at, run] of runs.entries()) {
+    if (runs.length > 1) process.stdout.write(`${run}\n`);
+    process.stdout.write(describeScores(scores[at]!));
+  }
+  if (seeds) process.stdout.write(describeSeeds(seeds, runs.length));
+}
+
+/** Every benchmark of a folder; or the one of a benchmark's folder or of a file. @throws ConfigError */
+async function storedRuns(path: string): Promise<StoredRun[]> {
+  if (!existsSync(path)) throw new ConfigError(`${path} does not exist`);
+  if (statSync(path).isFile()) {
+    const byBenchmark = groupBy(await readPredictions(path), ({ benchmark }) => benchmark);
+    return [...byBenchmark.values()].map((predictions) => ({ predictions }));
+  }
+  const names = readdirSync(path);
+  if (names.some((name) => /^predictions.*\.jsonl$/.test(name))) return [await readRun(path)];
+  const folders = benchmarks.map(({ name }) => join(path, name)).filter(existsSync);
+  if (folders.length === 0) throw new ConfigError(`${path} has neither predictions.jsonl nor a folder of a benchmark`);
+  return Promise.all(folders.map(readRun));
+}
+
+async function exportRuns(
+  stored: readonly StoredRun[],
+  { export: format, out }: ScoreOptions,
+  run: string,
+): Promise<void> {
+  if (out === undefined) throw new ConfigError("--export needs --out, the folder to write");
+  const chosen = oneOf("--export", format!, formats);
+  const isBenchmark = benchmarks.some(({ name }) => name === basename(run));
+  const model = basename(isBenchmark ? dirname(run) : run).replace(/\.jsonl$/, "");
+  for (const { predictions, missing = [] } of stored) {
+    const file = await exportPredictions(predictions, chosen, out, model);
+    const note = missing.length > 0 ? `  (PARTIAL: ${missing.join("; ")})` : "";
+    process.stdout.write(`${file}  ${predictions.length} answers${note}\n`);
+  }
+}
+
+/** Benchmark -> mean and spread over runs. @throws RangeError when the runs did not answer the same questions */
+function seedSummaries(stored: readonly StoredRun[][], protocol: string): Record<string, OverSeeds> {
+  const byBenchmark = groupBy(stored.flat(), ({ predictions }) => benchmarkOf(predictions).name);
+  return Object.fromEntries(
+    [...byBenchmark]
+      .filter(([, runs]) => runs.length === stored.length)
+      .map(([name, runs]) => {
+        const parts = runs.map(({ predictions }) => finalParts(predictions, protocol));
+        const clusters = clustersOf(parts.flat());
+        return [name, overSeeds(parts.map((one) => new Resampled(one, clusters)))];
+      }),
+  );
+}
+
+/** A table: the final number with its interval, the paper's beside it, and what is to be known about it. */
+export function describeScores(scores: readonly BenchmarkScore[]): string {
+  if (scores.length === 0) return "";
+  const lines = [`${"".padEnd(16)}${"score".padStart(6)}   95% interval    paper: llava, asvr\n`];
+  for (const score of scores) {
+    const { title, value, interval, printed, partial, against } = score;
+    lines.push(
+      `${title.padEnd(16)}${number(value)}${partial.length > 0 ? "*" : " "}  ${range(interval)}  ` +
+        `${number(printed.llava)}${number(printed.asvr)}${beside(score)}\n`,
+    );
+    if (against) {
+      const { value: difference, interval: reach, baseline, correctedP } = against;
+      lines.push(
+        `${"  baseline".padEnd(16)}${number(baseline)}   difference ${signed(difference)} (${range(reach).trim()}), ` +
+          `p ${correctedP.toPrecision(2)}${scores.length > 1 ? " after Holm's correction" : ""}\n`,
+      );
+    }
+  }
+  if (scores.length === benchmarks.length) {
+    lines.push(`${"AVG".padEnd(16)}${number(mean(scores.map(({ value }) => value)))}\n`);
+  }
+  const partial = scores.filter((score) => score.partial.length > 0);
+  for (const { title, partial: reasons } of partial) lines.push(`* ${title} is partial: ${reasons.join("; ")}\n`);
+  return lines.join("");
+}
+
+/** What the protocol prints beside the final number, and what limits it. */
+function beside({ values, unreadable, questions, attainable }: BenchmarkScore): string {
+  const named = Object.entries(values).filter(([name]) => mainValues.has(name));
+  const notes = [
+    ...named.map(([name, value]) => `${name} ${value.toFixed(1)}`),
+    ...(unreadable > 0 ? [`${unreadable} of ${questions} unreadable`] : []),
+    ...(attainable < 100 - 1e-9 ? [`at most ${attainable.toFixed(1)} can be attained by this rule`] : []),
+  ];
+  return notes.length > 0 ? `   ${notes.join(", ")}` : "";
+}
+
+const mainValues = new Set([
+  "plain",
+  "sum",
+  "perception",
+  "cognition",
+  "individual",
+  "aAcc",
+  "fAcc",
+  "qAcc",
+  "f1",
+  "mean f1",
+]);
+
+function describeSeeds(seeds: Readonly<Record<string, OverSeeds>>, count: number): string {
+  const lines = Object.entries(seeds).map(
+    ([name, { mean: center, spread, interval }]) =>
+      `${name.padEnd(16)}${number(center)}   spread ${spread.toFixed(2)}   95% interval ${range(interval).trim()}\n`,
+  );
+  return `mean of ${count} runs (interval over seeds and questions)\n${lines.join("")}`;
+}
+
+const number = (value: number) => value.toFixed(1).padStart(6);
+const signed = (value: number) => `${value < 0 ? "-" : "+"}${Math.abs(value).toFixed(1)}`;
+const range = ([low, high]: readonly [number, number]) =>
+  `${low.toFixed(1).padStart(5)} to ${high.toFixed(1).padStart(5)}`;

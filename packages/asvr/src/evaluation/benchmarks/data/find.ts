@@ -1,0 +1,88 @@
+import { existsSync, readdirSync } from "node:fs";
+import { basename, join, relative, sep } from "node:path";
+import { ConfigError } from "../../../errors.js";
+import type { DataSource } from "../benchmark.js";
+
+/** The files of a benchmark, as found in a folder. */
+export interface FoundFiles {
+  files: string[];
+  /** Where pictures are that rows name by a path. */
+  imagesFolder: string;
+  /** What the names say is missing: shards of a numbered set. */
+  missingShards: string[];
+}
+
+/**
+ * The files of a split inside `folder`: in a subfolder named as on the hub (`lmms-lab/POPE`, `POPE`, a cache's
+ * `datasets--lmms-lab--POPE/snapshots/…`) or as the benchmark (`pope`), or in the folder itself.
+ * @throws ConfigError that lists where was looked
+ */
+export function findFiles(folder: string, name: string, data: DataSource): FoundFiles {
+  if (!existsSync(folder)) throw new ConfigError(`--data ${folder} does not exist`);
+  const looked = candidateFolders(folder, name, data);
+  for (const candidate of looked.filter(existsSync)) {
+    const files = filesOfSplit(candidate, data);
+    if (files.length > 0) return { files, imagesFolder: candidate, missingShards: missingShards(files) };
+  }
+  const wanted = data.files ? data.files.join(" or ") : `${data.split}-*.parquet, ${data.split}.jsonl or *.tsv`;
+  throw new ConfigError(
+    `${name}: no files of split ${data.split} (${wanted}) in any of ${looked.join(", ")}. Put the data set ${data.hub} there.`,
+  );
+}
+
+/** The parquet files of another config of the same data set, as GQA's pictures. */
+export function findConfig(folder: string, config: string): string[] {
+  return listed(folder).filter(
+    (file) => file.endsWith(".parquet") && relative(folder, file).split(sep).includes(config),
+  );
+}
+
+function candidateFolders(folder: string, name: string, { hub, otherHubs = [] }: DataSource): string[] {
+  const named = [hub, ...otherHubs].flatMap((id) => {
+    const cache = join(folder, `datasets--${id.replaceAll("/", "--")}`, "snapshots");
+    const snapshots = existsSync(cache) ? readdirSync(cache).map((revision) => join(cache, revision)) : [];
+    return [...snapshots, join(folder, id), join(folder, basename(id))];
+  });
+  return [...new Set([...named, join(folder, name), folder])];
+}
+
+const DEPTH = 3;
+
+function listed(folder: string, depth = DEPTH): string[] {
+  return readdirSync(folder, { withFileTypes: true })
+    .flatMap((entry) => {
+      const path = join(folder, entry.name);
+      if (entry.isDirectory()) return depth > 0 ? listed(path, depth - 1) : [];
+      return [path];
+    })
+    .sort();
+}
+
+function filesOfSplit(folder: string, { config, split, files: names }: DataSource): string[] {
+  const all = listed(folder);
+  const exact = all.filter((file) => names?.includes(basename(file)));
+  if (exact.length > 0) return exact.slice(0, 1);
+  const ofSplit = all.filter((file) => {
+    const [stem] = basename(file).split(/[-.]/);
+    return stem === split && /\.(parquet|jsonl?|tsv|csv)$/i.test(file);
+  });
+  // A folder may hold several configs; where one has the config's name, the others are left.
+  const inConfig = ofSplit.filter((file) => config !== undefined && relative(folder, file).split(sep).includes(config));
+  const chosen = inConfig.length > 0 ? inConfig : ofSplit;
+  const shards = chosen.filter((file) => file.endsWith(".parquet"));
+  return shards.length > 0 ? shards : chosen.slice(0, 1);
+}
+
+function missingShards(files: readonly string[]): string[] {
+  const numbered = files.flatMap((file) => {
+    const [, start, number, of] = /^(.*)-(\d{5})-of-(\d{5})/.exec(basename(file)) ?? [];
+    return number === undefined ? [] : [{ start: start!, number: Number(number), of: Number(of) }];
+  });
+  const [first] = numbered;
+  if (!first) return [];
+  const present = new Set(numbered.map(({ number }) => number));
+  const pad = (number: number) => String(number).padStart(5, "0");
+  return Array.from({ length: first.of }, (_, number) => number)
+    .filter((number) => !present.has(number))
+    .map((number) => `${first.start}-${pad(number)}-of-${pad(first.of)}.parquet`);
+}

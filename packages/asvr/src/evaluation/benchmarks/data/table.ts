@@ -1,0 +1,75 @@
+/**
+ * A published file of questions, row by row. Values of picture columns are `Picture`s: what a row says about them is
+ * looked at once, their bytes only when they are asked for.
+ */
+import { createHash } from "node:crypto";
+import { extname } from "node:path";
+import { ConfigError } from "../../../errors.js";
+
+/** A picture of a question, as an encoded file. */
+export interface Picture {
+  /** Equal for equal content: questions about one picture are asked together. */
+  readonly key: string;
+  bytes(): Promise<Uint8Array>;
+}
+
+export interface Row {
+  /** From 0, in its file. */
+  index: number;
+  /** Column -> value: null where absent, whole numbers as numbers, picture columns as `Picture` or `Picture[]`. */
+  values: Record<string, unknown>;
+}
+
+export interface Table {
+  readonly file: string;
+  readonly columns: readonly string[];
+  /** Rows, in order. @throws DataError when the file breaks off or cannot be read as what its name says */
+  rows(): AsyncIterable<Row>;
+}
+
+export interface TableOptions {
+  /** Columns with pictures. */
+  pictures: readonly string[];
+  /** Where pictures are that rows name by a path. */
+  imagesFolder: string;
+  cache: ChunkCache;
+}
+
+/** @throws ConfigError for an unknown kind of file, DataError for one that cannot be read */
+export async function openTable(file: string, options: TableOptions): Promise<Table> {
+  switch (extname(file).toLowerCase()) {
+    case ".parquet":
+      return (await import("./parquet-table.js")).openParquet(file, options);
+    case ".tsv":
+    case ".csv":
+      return (await import("./text-table.js")).openText(file, options);
+    case ".json":
+    case ".jsonl":
+      return (await import("./json-table.js")).openJson(file, options);
+    default:
+      throw new ConfigError(`${file}: it must end in .parquet, .tsv, .csv, .json or .jsonl`);
+  }
+}
+
+/** A name for the content: the same in every file and format. */
+export function contentKey(bytes: Uint8Array): string {
+  return createHash("sha256").update(bytes).digest("hex").slice(0, 32);
+}
+
+/** A few large parts of files, kept while questions go through them in order. */
+export class ChunkCache {
+  readonly #chunks = new Map<string, Promise<unknown>>();
+
+  constructor(readonly capacity = 2) {}
+
+  get<T>(key: string, read: () => Promise<T>): Promise<T> {
+    const known = this.#chunks.get(key) as Promise<T> | undefined;
+    const chunk = known ?? read();
+    this.#chunks.delete(key); // and back as the newest
+    this.#chunks.set(key, chunk);
+    const [oldest] = this.#chunks.keys();
+    if (this.#chunks.size > this.capacity) this.#chunks.delete(oldest!);
+    if (!known) chunk.catch(() => this.#chunks.delete(key)); // the caller gets the error
+    return chunk;
+  }
+}

@@ -1,0 +1,124 @@
+import { createServer, type IncomingMessage, type ServerResponse } from "node:http";
+import type { AddressInfo } from "node:net";
+import { afterEach, expect, test } from "vitest";
+import type { AnswerRequest } from "./answerer.js";
+import { type EndpointOptions, endpointAnswerer } from "./endpoint.js";
+
+const closers: (() => void)[] = [];
+afterEach(() => {
+  for (const close of closers.splice(0)) close();
+});
+
+interface Body {
+  model: string;
+  temperature: number;
+  max_tokens: number;
+  messages: { content: { type: string; text?: string; image_url?: { url: string } }[] }[];
+}
+
+/** A server whose answer to a request is what `handle` says; options of an answerer that asks it. */
+async function serve(
+  handle: (body: Body, response: ServerResponse, request: IncomingMessage) => void,
+): Promise<EndpointOptions> {
+  const server = createServer((request, response) => {
+    let text = "";
+    request.on("data", (chunk) => {
+      text += chunk;
+    });
+    request.on("end", () => handle(JSON.parse(text) as Body, response, request));
+  });
+  await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
+  closers.push(() => {
+    server.closeAllConnections();
+    server.close();
+  });
+  return { url: `http://127.0.0.1:${(server.address() as AddressInfo).port}/v1/`, model: "m", backoffSeconds: 0.01 };
+}
+
+const reply = (response: ServerResponse, content: string | null) =>
+  response.end(JSON.stringify({ choices: [{ message: { content } }] }));
+
+const png = Buffer.from("\x89PNG\r\n\x1a\nrest", "latin1");
+const request = (id: string): AnswerRequest => ({
+  id,
+  prompt: `<image>\n${id}?`,
+  pictures: [{ key: "k", bytes: async () => png }],
+  maxNewTokens: 32,
+});
+const requests = Array.from({ length: 9 }, (_, index) => request(`q${index}`));
+
+async function all(options: EndpointOptions, signal?: AbortSignal): Promise<Record<string, string>> {
+  const answers: Record<string, string> = {};
+  for await (const { id, text } of endpointAnswerer(options).answer(requests, signal)) answers[id] = text;
+  return answers;
+}
+
+test("asks greedily, with the picture before the text and the key as a bearer token", async () => {
+  const bodies: Body[] = [];
+  const options = await serve((body, response, { url, headers }) => {
+    bodies.push(body);
+    expect([url, headers.authorization]).toEqual(["/v1/chat/completions", "Bearer secret"]);
+    reply(response, `to ${body.messages[0]!.content.at(-1)!.text}`);
+  });
+  const answers = await all({ ...options, apiKey: "secret" });
+  expect(answers).toEqual(Object.fromEntries(requests.map(({ id }) => [id, `to ${id}?`])));
+  expect(bodies[0]).toMatchObject({ model: "m", temperature: 0, max_tokens: 32 });
+  const [image, text] = bodies[0]!.messages[0]!.content;
+  expect(image!.image_url!.url).toBe(`data:image/png;base64,${png.toString("base64")}`);
+  expect(text!.text).toBe("q0?");
+});
+
+test("never more requests at once than allowed", async () => {
+  let open = 0;
+  let most = 0;
+  const options = await serve((_body, response) => {
+    most = Math.max(most, ++open);
+    setTimeout(() => {
+      open--;
+      reply(response, "x");
+    }, 20);
+  });
+  await all({ ...options, concurrency: 3 });
+  expect(most).toBe(3);
+});
+
+test("what may pass is tried again: overload, errors of the server, silence", async () => {
+  const tries = new Map<string, number>();
+  const options = await serve((body, response) => {
+    const id = body.messages[0]!.content.at(-1)!.text!;
+    const count = (tries.get(id) ?? 0) + 1;
+    tries.set(id, count);
+    if (id === "q0?" && count === 1) response.writeHead(429, { "retry-after": "0.05" }).end("slow down");
+    else if (id === "q1?" && count < 3) response.writeHead(503).end();
+    else if (id === "q2?" && count === 1) response.destroy();
+    else if (id === "q3?" && count === 1)
+      return; // no answer in time
+    else reply(response, null);
+  });
+  const answers = await all({ ...options, timeoutSeconds: 0.5 });
+  expect(Object.values(answers)).toEqual(requests.map(() => ""));
+  expect(["q0?", "q1?", "q2?", "q3?", "q4?"].map((id) => tries.get(id))).toEqual([2, 3, 2, 2, 1]);
+});
+
+test("what cannot pass is said, with the question", async () => {
+  let asked = 0;
+  const refuse = await serve((_body, response) => {
+    asked++;
+    response.writeHead(401).end("no such key");
+  });
+  await expect(all({ ...refuse, concurrency: 1 })).rejects.toThrow(/question q0: status 401: no such key$/);
+  expect(asked).toBe(1);
+  const broken = await serve((_body, response) => response.writeHead(500).end("broken"));
+  await expect(all({ ...broken, retries: 2 })).rejects.toThrow(/status 500: broken after 3 attempts/);
+  const strange = await serve((_body, response) => response.end('{"choices":[]}'));
+  await expect(all(strange)).rejects.toThrow("no choices[0].message.content");
+});
+
+test("a signal ends it at once", async () => {
+  const options = await serve(() => {}); // never answers
+  const stop = new AbortController();
+  setTimeout(() => stop.abort(), 50);
+  const started = performance.now();
+  await expect(all(options, stop.signal)).rejects.toThrow(/abort/i);
+  expect(performance.now() - started).toBeLessThan(5000);
+});

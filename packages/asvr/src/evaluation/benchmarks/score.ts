@@ -1,0 +1,205 @@
+/** Predictions -> final numbers, by any protocol and without a model. */
+import { ConfigError, DataError } from "../../errors.js";
+import { groupBy } from "../record-scores.js";
+import { type Part, totalOf } from "../scoring/shares.js";
+import type { Interval } from "../statistics.js";
+import { benchmarkNamed } from "./all.js";
+import { type Answered, type Benchmark, type Protocol, partsOf } from "./benchmark.js";
+import type { BenchmarkPrediction } from "./predictions.js";
+import { clustersOf, compare, type Difference, holm, mcNemar, Resampled } from "./resampling.js";
+
+export interface BenchmarkScore {
+  benchmark: string;
+  title: string;
+  protocol: string;
+  /** The final number, 0 to 100. */
+  value: number;
+  /** 95%, bootstrap over what hangs together. */
+  interval: Interval;
+  questions: number;
+  /** Answers from which nothing could be read, and empty ones: wrong, and counted. */
+  unreadable: number;
+  empty: number;
+  /** What an answerer that says the gold would get: below 100 where the rule cannot read some golds. */
+  attainable: number;
+  /** What belongs beside the final number. */
+  values: Record<string, number>;
+  /** Breakdown -> category -> final number of its questions. */
+  categories: Record<string, Record<string, number>>;
+  /** Why these are not all questions; empty when they are. */
+  partial: string[];
+  /** The paper's Table 1. */
+  printed: { llava: number; asvr: number };
+  against?: Comparison;
+}
+
+export interface Comparison extends Difference {
+  /** The baseline's final number on the same questions. */
+  baseline: number;
+  /** `p`, corrected by Holm for all benchmarks that are compared together. */
+  correctedP: number;
+  /** Questions that only one of the two has right, and McNemar's p; absent where points are not all or nothing. */
+  mcNemar?: { onlyModel: number; onlyBaseline: number; p: number };
+}
+
+/** @throws ConfigError that lists the protocols there are */
+export function protocolOf(benchmark: Benchmark, name: string): Protocol<object> {
+  const { [name]: protocol } = benchmark.protocols;
+  if (protocol) return protocol;
+  const names = Object.keys(benchmark.protocols).join(", ");
+  throw new ConfigError(`${benchmark.name} has no protocol ${JSON.stringify(name)}; it has ${names}`);
+}
+
+/** Predictions as a protocol sees them. @throws DataError where a question has no published answer */
+export function answered(
+  benchmark: Benchmark,
+  protocol: Protocol<object>,
+  predictions: readonly BenchmarkPrediction[],
+): Answered<object>[] {
+  return predictions.map(({ id, question, picture, group, answer, gold }) => {
+    if (gold === null) {
+      throw new DataError(
+        `${benchmark.title}: question ${id} has no published answer, so nothing can be scored. ` +
+          "Export it for the test server: --export submission.",
+      );
+    }
+    return { id, question, picture, cluster: group, answer, ...grade(protocol, answer, question) };
+  });
+}
+
+/** What an answer is taken for and what it is worth; an unreadable one is worth nothing. */
+export function grade(
+  protocol: Protocol<object>,
+  answer: string,
+  question: object,
+): { read: string | undefined; score: number } {
+  const read = protocol.read(answer, question);
+  return { read, score: read === undefined ? 0 : protocol.score(read, question, answer) };
+}
+
+/** @param missing what the run's own account says is missing; from the number of questions if not given */
+export function scoreBenchmark(
+  predictions: readonly BenchmarkPrediction[],
+  protocolName: string,
+  missing?: readonly string[],
+): BenchmarkScore {
+  const benchmark = benchmarkOf(predictions);
+  const protocol = protocolOf(benchmark, protocolName);
+  const items = answered(benchmark, protocol, predictions);
+  const parts = partsOf(protocol, items);
+  const oracle = items.map((item) => {
+    const gold = benchmark.gold(item.question)!;
+    return { ...item, answer: gold, ...grade(protocol, gold, item.question) };
+  });
+  return {
+    benchmark: benchmark.name,
+    title: benchmark.title,
+    protocol: protocolName,
+    value: totalOf(parts),
+    interval: new Resampled(parts, clustersOf(parts)).interval(),
+    questions: items.length,
+    unreadable: items.filter(({ read }) => read === undefined).length,
+    empty: items.filter(({ answer }) => answer.trim() === "").length,
+    attainable: totalOf(partsOf(protocol, oracle)),
+    values: protocol.values?.(items) ?? {},
+    categories: Object.fromEntries(
+      Object.entries(benchmark.categories ?? {}).map(([name, categoryOf]) => [
+        name,
+        byCategory(protocol, items, categoryOf),
+      ]),
+    ),
+    partial: [...(missing ?? countedMissing(benchmark, items.length))],
+    printed: benchmark.printed,
+  };
+}
+
+/**
+ * Scores with a baseline's answers to the same questions beside them.
+ * @throws DataError when the two did not answer the same questions
+ */
+export function scoreAgainst(
+  runs: readonly { predictions: readonly BenchmarkPrediction[]; missing?: readonly string[] }[],
+  baselines: readonly (readonly BenchmarkPrediction[])[],
+  protocolName: string,
+): BenchmarkScore[] {
+  const byName = new Map(baselines.map((predictions) => [benchmarkOf(predictions).name, predictions]));
+  const scores = runs.map(({ predictions, missing }) => {
+    const score = scoreBenchmark(predictions, protocolName, missing);
+    const baseline = byName.get(score.benchmark);
+    return { score, compared: baseline && compareRuns(predictions, baseline, protocolName) };
+  });
+  const compared = scores.flatMap(({ compared }) => (compared ? [compared] : []));
+  const corrected = holm(compared.map(({ p }) => p));
+  for (const [at, one] of compared.entries()) one.correctedP = corrected[at]!;
+  return scores.map(({ score, compared }) => (compared ? { ...score, against: compared } : score));
+}
+
+function compareRuns(
+  predictions: readonly BenchmarkPrediction[],
+  baseline: readonly BenchmarkPrediction[],
+  protocolName: string,
+): Comparison {
+  const benchmark = benchmarkOf(predictions);
+  const protocol = protocolOf(benchmark, protocolName);
+  const places = new Map(baseline.map((one) => [one.id, one]));
+  const missing = predictions.filter(({ id }) => !places.has(id)).length;
+  if (missing > 0 || baseline.length !== predictions.length) {
+    throw new DataError(
+      `${benchmark.title}: the baseline answered ${baseline.length} questions, not the same ${predictions.length} ` +
+        `(${missing} are not among them). Compare runs over the same data with the same --limit.`,
+    );
+  }
+  const items = answered(benchmark, protocol, predictions);
+  const others = answered(
+    benchmark,
+    protocol,
+    predictions.map(({ id }) => places.get(id)!),
+  ).map((other, at) => ({ ...other, cluster: items[at]!.cluster }));
+  const [parts, otherParts] = [partsOf(protocol, items), partsOf(protocol, others)];
+  const clusters = clustersOf([...parts, ...otherParts]);
+  const model = new Resampled(parts, clusters);
+  const reference = new Resampled(otherParts, clusters);
+  const difference = compare(model, reference);
+  const isAllOrNothing = [...items, ...others].every(({ score }) => score === 0 || score === 1);
+  const only = (mine: readonly Answered<object>[], theirs: readonly Answered<object>[]) =>
+    mine.filter(({ score }, at) => score > theirs[at]!.score).length;
+  const [onlyModel, onlyBaseline] = [only(items, others), only(others, items)];
+  return {
+    ...difference,
+    baseline: reference.value(),
+    correctedP: difference.p,
+    ...(isAllOrNothing && { mcNemar: { onlyModel, onlyBaseline, p: mcNemar(onlyModel, onlyBaseline) } }),
+  };
+}
+
+/** The parts of a run's final number: for the spread over seeds. */
+export function finalParts(predictions: readonly BenchmarkPrediction[], protocolName: string): Part[] {
+  const benchmark = benchmarkOf(predictions);
+  const protocol = protocolOf(benchmark, protocolName);
+  return partsOf(protocol, answered(benchmark, protocol, predictions));
+}
+
+function byCategory(
+  protocol: Protocol<object>,
+  items: readonly Answered<object>[],
+  categoryOf: (question: object) => string,
+): Record<string, number> {
+  const groups = [...groupBy(items, ({ question }) => categoryOf(question))].sort(([a], [b]) => (a < b ? -1 : 1));
+  return Object.fromEntries(groups.map(([name, group]) => [name, totalOf(partsOf(protocol, group))]));
+}
+
+/** @throws DataError for none, or for those of several benchmarks */
+export function benchmarkOf(predictions: readonly BenchmarkPrediction[]): Benchmark {
+  const names = new Set(predictions.map(({ benchmark }) => benchmark));
+  if (names.size !== 1) {
+    throw new DataError(
+      `predictions of one benchmark are scored together; these are of ${[...names].join(", ") || "none"}`,
+    );
+  }
+  return benchmarkNamed([...names][0]!);
+}
+
+function countedMissing({ data }: Benchmark, questions: number): string[] {
+  const isOff = data.about ? Math.abs(questions - data.rows) > data.rows / 10 : questions !== data.rows;
+  return isOff ? [`${questions} questions instead of ${data.about ? "about " : ""}${data.rows}`] : [];
+}
