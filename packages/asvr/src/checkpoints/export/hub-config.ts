@@ -2,8 +2,8 @@ import { ConfigError } from "../../errors.js";
 import type { LlamaConfig } from "../../language/llama.js";
 import type { RopeScaling } from "../../language/rotary.js";
 import type { LlavaConfig } from "../../model/llava.js";
-import type { VisionConfig } from "../../model/llava-parts.js";
 import { type Gelu, hubGelus } from "../../vision/gelu.js";
+import type { VisionConfig } from "../../vision/tower.js";
 
 /**
  * The config.json of Hugging Face's LlavaForConditionalGeneration for such a model: what `llavaConfig` reads back.
@@ -12,7 +12,15 @@ import { type Gelu, hubGelus } from "../../vision/gelu.js";
  */
 export function hubLlavaConfig(config: LlavaConfig, maxLength: number): Record<string, unknown> {
   const { vision, selection, projector, language, imageTokenId } = config;
-  const { layers, strategy } = selection;
+  const { layers } = selection;
+  if (vision.kind !== "clip" && vision.kind !== "siglip") {
+    throw new ConfigError(
+      `its vision tower is of the kind ${vision.kind}: this build exports models with CLIP's and SigLIP's`,
+    );
+  }
+  // "patches" drops the class token, where there is one.
+  const patches = vision.kind === "clip" ? "default" : "full";
+  const strategy = selection.strategy === "patches" ? patches : selection.strategy;
   return {
     architectures: ["LlavaForConditionalGeneration"],
     model_type: "llava",
@@ -29,7 +37,9 @@ export function hubLlavaConfig(config: LlavaConfig, maxLength: number): Record<s
   };
 }
 
-function positionsOf({ kind, config }: VisionConfig, strategy: "default" | "full"): number {
+type ExportedTower = Extract<VisionConfig, { kind: "clip" | "siglip" }>;
+
+function positionsOf({ kind, config }: ExportedTower, strategy: "default" | "full"): number {
   const patches = Math.floor(config.imageSize / config.patchSize) ** 2;
   return patches + (kind === "clip" ? 1 : 0) - (strategy === "default" ? 1 : 0);
 }
@@ -38,7 +48,7 @@ function hubGelu(activation: Gelu): string {
   return Object.entries(hubGelus).find(([, own]) => own === activation)![0];
 }
 
-function visionConfig({ kind, config }: VisionConfig): Record<string, unknown> {
+function visionConfig({ kind, config }: ExportedTower): Record<string, unknown> {
   const isSiglip = kind === "siglip";
   if (isSiglip && config.head === "mean") {
     throw new ConfigError('the vision tower has a head of the kind "mean", which no SigLIP of Hugging Face has');

@@ -10,7 +10,7 @@ import type { Start } from "../start.js";
 import { writeJson } from "./part.js";
 
 /** The text tokenizer of words of a run: its own where it has one, else that of the study. */
-function tokenizerFile(study: string, run: string): string {
+export function tokenizerFile(study: string, run: string): string {
   const own = join(run, "tokenizer.json");
   return existsSync(own) ? own : layout.textTokenizer(study);
 }
