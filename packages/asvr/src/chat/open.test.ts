@@ -71,7 +71,7 @@ test("what stands for a picture can't be said", async () => {
 test("paths that are no checkpoint say what they are", async () => {
   await expect(openChatModel(join(root, "nothing"))).rejects.toThrow(/nothing does not exist, and is no hub id/);
   await expect(openChatModel(root)).rejects.toThrow(/neither a config\.json.*nor a recipe\.json/);
-  await expect(openChatModel(join(llava, "config.json"))).rejects.toThrow(/is a file: give the folder/);
+  await expect(openChatModel(join(llava, "config.json"))).rejects.toThrow(/is a file: give a GGUF file, or the folder/);
   const other = join(root, "other");
   cpSync(llava, other, { recursive: true });
   writeFileSync(join(other, "config.json"), JSON.stringify({ model_type: "bert" }));

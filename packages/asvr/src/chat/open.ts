@@ -2,6 +2,9 @@ import { existsSync, statSync } from "node:fs";
 import { basename, join } from "node:path";
 import { defaultDevice } from "@asvr/torch";
 import { readConfig } from "../checkpoints/config-place.js";
+import { openGguf } from "../checkpoints/gguf/file.js";
+import { loadGgufLanguageModel } from "../checkpoints/gguf/language-model.js";
+import { tokenizerFromGguf } from "../checkpoints/gguf/tokenizer.js";
 import { type HubOptions, resolveCheckpoint } from "../checkpoints/hub/resolve.js";
 import { loadLanguageModel } from "../checkpoints/language-model.js";
 import { loadLlava, loadLlavaNext } from "../checkpoints/llava.js";
@@ -11,7 +14,7 @@ import { isOriginalLlava, type LanguageKind } from "../checkpoints/original-llav
 import { readPreprocessing } from "../checkpoints/preprocessor-config.js";
 import { ConfigError } from "../errors.js";
 import type { BuiltInTemplate } from "../language/built-in-templates.js";
-import { ChatTemplate } from "../language/chat-template.js";
+import { ChatTemplate, type TemplateTokens } from "../language/chat-template.js";
 import { TextTokenizer } from "../language/tokenizer.js";
 import { studyOf } from "../reproduce/start.js";
 import { readSettings, useSettings } from "../reproduce/study.js";
@@ -31,7 +34,7 @@ export interface OpenOptions
 
 /**
  * Opens a model that can be asked: a folder, or a hub id (`owner/name`, `owner/name@revision`), of Hugging Face's LLaVA
- * or LLaVA-NeXT, of LLaVA's or ASVR's own code, or of a language model alone; or a run that was trained here.
+ * or LLaVA-NeXT, of LLaVA's or ASVR's own code, or of a language model alone; a GGUF file of a language model; or a run that was trained here.
  * @param options dtype: default as stored; a run's is float32
  * @throws ConfigError that says what the path holds instead, or what in it this build can't do
  * @throws CheckpointError for weights that don't fit
@@ -39,7 +42,10 @@ export interface OpenOptions
 export async function openChatModel(path: string, options: OpenOptions = {}): Promise<ChatModel> {
   const folder = await resolveCheckpoint(path, options);
   if (!statSync(folder).isDirectory()) {
-    throw new ConfigError(`${path} is a file: give the folder of the checkpoint, with its config.json and tokenizer`);
+    if (folder.endsWith(".gguf")) return openGgufFile(folder, options);
+    throw new ConfigError(
+      `${path} is a file: give a GGUF file, or the folder of the checkpoint, with its config.json and tokenizer`,
+    );
   }
   if (existsSync(join(folder, "recipe.json"))) return openRun(folder, options);
   const file = join(folder, "config.json");
@@ -63,7 +69,7 @@ export async function openChatModel(path: string, options: OpenOptions = {}): Pr
 const languageModels: ReadonlySet<unknown> = new Set(["llama", "mistral", "qwen2"]);
 
 function openLanguageModel(folder: string, options: OpenOptions): ChatModel {
-  const tokenizer = TextTokenizer.fromFile(join(folder, "tokenizer.json"));
+  const tokenizer = TextTokenizer.fromFolder(folder);
   const template = ChatTemplate.fromFolder(folder, { fallback: options.template });
   const language = loadLanguageModel(folder, options);
   return new LanguageChat({
@@ -75,8 +81,35 @@ function openLanguageModel(folder: string, options: OpenOptions): ChatModel {
   });
 }
 
+/** Quantised weights are decoded: to float32, unless another dtype is asked for. */
+function openGgufFile(path: string, { device, dtype, template: fallback }: OpenOptions): ChatModel {
+  using file = openGguf(path);
+  const tokenizer = tokenizerFromGguf(file.metadata);
+  const source = file.metadata.get("tokenizer.chat_template");
+  const tokens = ggufTokens(file.metadata);
+  if (typeof source !== "string" && fallback === undefined) {
+    throw new ConfigError(
+      `${path} has no chat template (tokenizer.chat_template): say which built-in one it was trained with`,
+    );
+  }
+  const template =
+    typeof source === "string" ? new ChatTemplate(source, tokens) : ChatTemplate.builtIn(fallback!, tokens);
+  const language = loadGgufLanguageModel(path, { device, ...(dtype !== "stored" && { dtype }) });
+  return new LanguageChat({ name: basename(path, ".gguf"), language, tokenizer, template, stopIds: [tokenizer.eosId] });
+}
+
+/** The special tokens that a template may write. */
+function ggufTokens(metadata: ReadonlyMap<string, unknown>): TemplateTokens {
+  const tokens = metadata.get("tokenizer.ggml.tokens") as readonly string[];
+  const names = ["bos", "eos"].flatMap((name): [string, string][] => {
+    const id = metadata.get(`tokenizer.ggml.${name}_token_id`);
+    return typeof id === "number" && tokens[id] !== undefined ? [[`${name}_token`, tokens[id]]] : [];
+  });
+  return Object.fromEntries(names);
+}
+
 function openHuggingFace(folder: string, type: "llava" | "llava_next", options: OpenOptions): ChatModel {
-  const tokenizer = TextTokenizer.fromFile(join(folder, "tokenizer.json"));
+  const tokenizer = TextTokenizer.fromFolder(folder);
   const template = ChatTemplate.fromFolder(folder, { fallback: options.template ?? "vicuna" });
   const llava = type === "llava" ? loadLlava(folder, options) : loadLlavaNext(folder, options);
   try {
@@ -101,7 +134,7 @@ async function openOriginal(folder: string, given: OpenOptions): Promise<ChatMod
   const fetched =
     tower === undefined ? given.visionTower : await resolveCheckpoint(tower, { ...given, revision: "main" });
   const options = { ...given, visionTower: fetched };
-  const tokenizer = TextTokenizer.fromFile(join(options.base ?? folder, "tokenizer.json"));
+  const tokenizer = TextTokenizer.fromFolder(options.base ?? folder);
   const { llava, languageKind, preprocessing } = loadOriginalLlava(folder, options);
   try {
     const fallback = options.template ?? originalTemplates[languageKind];
