@@ -6,7 +6,7 @@ import { SentencePieceEngine } from "./sentencepiece/engine.js";
 import { readSentencePieceModel } from "./sentencepiece/model-proto.js";
 import { SentencePieceProcessor } from "./sentencepiece/processor.js";
 import { type AddedToken, nameOf, type TokenizerConfig, type TokenizerEngine } from "./tokenizer-engine.js";
-import { requireTokenizerJson } from "./tokenizer-json.js";
+import { MOST_IDS, requireTokenizerJson } from "./tokenizer-json.js";
 
 /** What is read of `tokenizer_config.json` beside a `tokenizer.model`. */
 export interface SentencePieceConfig extends TokenizerConfig {
@@ -131,8 +131,8 @@ function collectAddedTokens(
     tokens.set(content, { ...known, content, id: known?.id ?? ids.get(content) ?? next, special: true });
   }
   for (const { content, id } of tokens.values()) {
-    if (Number.isInteger(id) && id >= 0 && id < 2 ** 31 && typeof content === "string" && content !== "") continue;
-    throw new ConfigError(`the added token ${JSON.stringify(content)} has the id ${id}`);
+    if (Number.isInteger(id) && id >= 0 && id < MOST_IDS && typeof content === "string" && content !== "") continue;
+    throw new ConfigError(`the added token ${JSON.stringify(content)} has the id ${id}, not one below ${MOST_IDS}`);
   }
   return [...tokens.values()];
 }

@@ -25,7 +25,7 @@ export interface TokenizerStep {
 }
 
 /** Ids index tables: this is sixteen times the largest vocabulary that is in use. */
-const MOST_IDS = 2 ** 22;
+export const MOST_IDS = 2 ** 22;
 /** How deep steps lie in each other, with room. */
 const DEEPEST = 32;
 
@@ -44,7 +44,7 @@ export function requireTokenizerJson(value: unknown): TokenizerJson {
     requireId(`added_tokens[${index}].id`, id);
   }
   const steps = ["normalizer", "pre_tokenizer", "post_processor", "decoder"] as const;
-  for (const name of steps) requireSteps(name, json[name] ?? null, 0);
+  for (const name of steps) if (json[name] !== null && json[name] !== undefined) requireStep(name, json[name], 0);
   const model = requireObject(json.model, "model");
   if (Array.isArray(model.vocab)) requireScoredVocabulary(model);
   else requireVocabulary(model);
@@ -88,16 +88,20 @@ function requireScoredVocabulary(model: Record<string, unknown>): void {
   }
 }
 
-function requireSteps(place: string, step: unknown, depth: number): void {
-  if (step === null) return;
+function requireStep(place: string, step: unknown, depth: number): void {
   const { type, ...rest } = requireObject(step, place);
   if (typeof type !== "string") fail(`${place}.type`, "a text", type);
   if (depth > DEEPEST) fail(place, `at most ${DEEPEST} deep`, type);
+  if (type === "Split" || type === "Replace" || rest.pattern !== undefined) {
+    const pattern = requireObject(rest.pattern, `${place}.pattern`);
+    const source = pattern.Regex ?? pattern.String;
+    if (typeof source !== "string") fail(`${place}.pattern`, "a Regex or a String", pattern);
+  }
   for (const name of ["normalizers", "pretokenizers", "processors", "decoders"]) {
     const inner = rest[name];
     if (inner === undefined) continue;
     if (!Array.isArray(inner)) fail(`${place}.${name}`, "a list", inner);
-    for (const [index, one] of inner.entries()) requireSteps(`${place}.${name}[${index}]`, one, depth + 1);
+    for (const [index, one] of inner.entries()) requireStep(`${place}.${name}[${index}]`, one, depth + 1);
   }
 }
 

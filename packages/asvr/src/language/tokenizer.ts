@@ -49,6 +49,7 @@ export class TextTokenizer {
     }
     this.eosId = eosId;
     this.startIds = this.#engine.encode("", true);
+    this.decode(this.encode("a 1", { addSpecialTokens: true })); // what is broken breaks here, not at the first use
   }
 
   /**
@@ -58,7 +59,7 @@ export class TextTokenizer {
    */
   static fromFolder(folder: string): TextTokenizer {
     const { engine, config } = readTokenizerFolder(folder);
-    return new TextTokenizer(engine, config);
+    return naming(folder, () => new TextTokenizer(engine, config));
   }
 
   /**
