@@ -1,5 +1,5 @@
 import { Command } from "commander";
-import type { ExportHfOptions } from "./export.js";
+import type { ExportGgufOptions, ExportHfOptions } from "./export.js";
 import { positive } from "./options.js";
 
 /** What is done with checkpoints that are finished. */
@@ -18,7 +18,17 @@ function exportCommand(): Command {
     .action(async (source: string, options: ExportHfOptions) =>
       (await import("./export.js")).exportHf(source, options),
     );
-  return new Command("export").description("a trained model for other programs").addCommand(hf);
+  const gguf = new Command("gguf")
+    .description("write a model as llama.cpp's files: the language model, and tower with projector (mmproj)")
+    .argument("<source>", "run folder of a row, as runs/demo/asvr-s0, or the folder of a LLaVA")
+    .requiredOption("--out <folder>", "folder to make; it appears whole or not at all")
+    .option("--type <type>", "of matrices: F32, F16 or BF16", "F32")
+    .option("--json", "print {source, out, parameters, files}", false)
+    .addHelpText("after", "\nExample:\n  asvr export gguf runs/demo/asvr-s0 --out exports/asvr-gguf --type F16")
+    .action(async (source: string, options: ExportGgufOptions) =>
+      (await import("./export.js")).exportToGguf(source, options),
+    );
+  return new Command("export").description("a trained model for other programs").addCommand(hf).addCommand(gguf);
 }
 
 function inspectCommand(): Command {

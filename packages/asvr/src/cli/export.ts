@@ -1,9 +1,11 @@
+import { basename, resolve } from "node:path";
 import { requireFree } from "../checkpoints/export/folder.js";
+import { exportGguf } from "../checkpoints/export/gguf.js";
 import { exportHuggingFace } from "../checkpoints/export/hf.js";
 import { type ExportSource, hubSource, isRun, runSource } from "../checkpoints/export/source.js";
 import { studyOf } from "../reproduce/start.js";
 import { commandContext } from "./context.js";
-import { printJson } from "./options.js";
+import { oneOf, printJson } from "./options.js";
 import { progressDisplay } from "./progress.js";
 
 export interface ExportHfOptions {
@@ -17,6 +19,22 @@ export async function exportHf(source: string, { out, shardSize, json }: ExportH
   requireFree(out);
   using opened = await openSource(source);
   const { files, parameters } = await exportHuggingFace(opened, out, { shardBytes: shardSize * 1e6 });
+  if (json) printJson({ source, out, parameters, files });
+  else process.stdout.write(`${out}: ${parameters} parameters\n${files.map((file) => `  ${file}\n`).join("")}`);
+}
+
+export interface ExportGgufOptions {
+  out: string;
+  type: string;
+  json: boolean;
+}
+
+/** Writes a model as llama.cpp's files. */
+export async function exportToGguf(source: string, { out, type, json }: ExportGgufOptions): Promise<void> {
+  requireFree(out);
+  const floats = oneOf("--type", type.toUpperCase(), ["F32", "F16", "BF16"]);
+  using opened = await openSource(source);
+  const { files, parameters } = await exportGguf(opened, out, { name: basename(resolve(source)), type: floats });
   if (json) printJson({ source, out, parameters, files });
   else process.stdout.write(`${out}: ${parameters} parameters\n${files.map((file) => `  ${file}\n`).join("")}`);
 }

@@ -8,6 +8,8 @@ import { derive, type Recipe } from "../../recipes/recipe.js";
 import { table1 } from "../../recipes/table1.js";
 import type { FrozenParts } from "../../reproduce/parts/load.js";
 import type { TrainedRow } from "../../reproduce/trained-row.js";
+import { runAsLlava } from "./run-llava.js";
+import { type ExportSource, hubFiles } from "./source.js";
 
 /** A row of the micro experiment before its first step, without the tokenizers that only training needs. */
 export function untrainedRow(change: Parameters<typeof derive>[1] = {}): Disposable &
@@ -36,4 +38,11 @@ export function untrainedRow(change: Parameters<typeof derive>[1] = {}): Disposa
       encoder.dispose();
     },
   };
+}
+
+/** That row as an export takes it. The row must outlive it. */
+export function sourceOf(row: ReturnType<typeof untrainedRow>): ExportSource {
+  const model = runAsLlava(row);
+  const files = hubFiles(row, model, row.words);
+  return { model, files, tokenizer: row.tokenizer, head: null, [Symbol.dispose]: () => model.dispose() };
 }

@@ -9,11 +9,11 @@ import { Llava } from "../../model/llava.js";
 import { layouts, tinyLlava, writeLlava } from "../fixture.js";
 import { loadLlava } from "../llava.js";
 import { llavaConfig } from "../llava-config.js";
-import { untrainedRow } from "./fixture.js";
+import { sourceOf, untrainedRow } from "./fixture.js";
 import { exportHuggingFace } from "./hf.js";
 import { hubLlavaConfig } from "./hub-config.js";
 import { runAsLlava } from "./run-llava.js";
-import { type ExportSource, hubFiles, hubSource } from "./source.js";
+import { type ExportSource, hubSource } from "./source.js";
 
 const root = mkdtempSync(join(tmpdir(), "asvr-export-"));
 afterAll(() => rmSync(root, { recursive: true }));
@@ -21,12 +21,6 @@ const before = memory().tensors;
 afterEach(() => expect(memory().tensors).toBe(before));
 let count = 0;
 const newFolder = () => join(root, `out-${count++}`);
-
-function sourceOf(row: ReturnType<typeof untrainedRow>): ExportSource {
-  const model = runAsLlava(row);
-  const files = hubFiles(row, model, row.words);
-  return { model, files, tokenizer: row.tokenizer, head: null, [Symbol.dispose]: () => model.dispose() };
-}
 
 function expectSameWeights(found: Llava, wanted: Llava): void {
   tidy(() => {

@@ -1,0 +1,65 @@
+import { join } from "node:path";
+import { noGrad, tidy } from "@asvr/torch";
+import { z } from "zod";
+import { ConfigError } from "../../errors.js";
+import { parseConfig } from "../config-place.js";
+import { field, writeGguf } from "../gguf/write.js";
+import { makeWhole } from "./folder.js";
+import { type GgufFloat, languageFields, languageWeights } from "./gguf-language.js";
+import { tokenizerFields, type WordsJson } from "./gguf-tokenizer.js";
+import { visionFields, visionWeights } from "./gguf-vision.js";
+import type { Exported } from "./hf.js";
+import type { ExportSource } from "./source.js";
+
+const pixels = z.array(z.number()).length(3);
+const preprocessor = z.looseObject({ image_mean: pixels, image_std: pixels });
+const hub = z.looseObject({
+  text_config: z.looseObject({ max_position_embeddings: z.int().positive().default(2048) }),
+});
+
+/**
+ * Writes a LLaVA as llama.cpp has it: `language-TYPE.gguf`, a whole language model with its tokenizer, and
+ * `mmproj-TYPE.gguf`, tower and projector. The folder appears whole or not at all.
+ * @throws ConfigError for what llama.cpp can't express, and when `out` exists and is not empty
+ */
+export async function exportGguf(
+  source: ExportSource,
+  out: string,
+  { name, type }: { name: string; type: GgufFloat },
+): Promise<Exported> {
+  const { model, tokenizer } = source;
+  const words = readFile(source, "tokenizer.json") as WordsJson;
+  const { image_mean: mean, image_std: std } = parsed(source, "preprocessor_config.json", preprocessor);
+  const contextLength = parsed(source, "config.json", hub).text_config.max_position_embeddings;
+  const { languageModel } = model;
+  const language = new Map([
+    ...languageFields(languageModel.config, { name, contextLength, type }),
+    ...tokenizerFields(words, tokenizer, languageModel.config.vocabSize),
+  ]);
+  const chat = source.files.get("chat_template.jinja");
+  // A vocabulary of words needs spaces that no template puts: its prompts are the caller's.
+  if (chat !== undefined && words.model.ignore_merges !== true) {
+    language.set("tokenizer.chat_template", field.string(String(chat)));
+  }
+  const vision = visionFields(model, { name, type, normalisation: { mean, std } });
+  const files = [`language-${type}.gguf`, `mmproj-${type}.gguf`] as const;
+  await makeWhole(out, async (folder) => {
+    noGrad(() => tidy(() => writeGguf(join(folder, files[0]), language, languageWeights(languageModel, type))));
+    noGrad(() => tidy(() => writeGguf(join(folder, files[1]), vision, visionWeights(model, type))));
+  });
+  return { files: [...files], parameters: model.parameterCount() };
+}
+
+function parsed<Schema extends z.ZodType>(source: ExportSource, file: string, schema: Schema): z.infer<Schema> {
+  return parseConfig(schema, readFile(source, file), { file });
+}
+
+function readFile({ files }: ExportSource, name: string): unknown {
+  const content = files.get(name);
+  if (content === undefined) throw new ConfigError(`the model has no ${name}, which a GGUF file is made with`);
+  try {
+    return JSON.parse(String(content));
+  } catch (cause) {
+    throw new ConfigError(`${name} is no JSON`, { cause });
+  }
+}
