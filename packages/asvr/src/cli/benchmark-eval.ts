@@ -5,8 +5,8 @@ import type { Answerer } from "../evaluation/benchmarks/answerer.js";
 import type { Benchmark, PromptStyle } from "../evaluation/benchmarks/benchmark.js";
 import { type LoadedBenchmark, loadBenchmark, missingFrom } from "../evaluation/benchmarks/data/load.js";
 import { endpointAnswerer } from "../evaluation/benchmarks/endpoint.js";
-import { readRun, runBenchmark } from "../evaluation/benchmarks/run.js";
-import { type BenchmarkScore, scoreBenchmark } from "../evaluation/benchmarks/score.js";
+import { readRun, runBenchmark, type StoredRun } from "../evaluation/benchmarks/run.js";
+import { type BenchmarkScore, scoreAverage, scoreBenchmark } from "../evaluation/benchmarks/score.js";
 import type { BenchmarkOptions } from "./benchmark-commands.js";
 import { interruptSignal, oneOf, printJson } from "./options.js";
 import { progressDisplay } from "./progress.js";
@@ -26,6 +26,7 @@ export async function evaluateBenchmarks(run: string | undefined, options: Bench
   const display = progressDisplay();
   const signal = interruptSignal(display);
   const scores: BenchmarkScore[] = [];
+  const scored: StoredRun[] = [];
   try {
     // All are looked at before the first question is asked: what is missing should be known before the hours are spent.
     const isWholeList = options.benchmarks === "all";
@@ -57,17 +58,22 @@ export async function evaluateBenchmarks(run: string | undefined, options: Bench
         batch: 4 * options.concurrency,
         onProgress: (progress) => display.update(title, { phase: "asking", ...progress }),
       });
-      const { predictions, missing } = await readRun(folder);
+      const stored = await readRun(folder);
+      const { predictions, missing } = stored;
       const isScored = predictions.length > 0 && predictions.every(({ gold }) => gold !== null);
-      if (isScored) scores.push(scoreBenchmark(predictions, "default", missing));
+      if (isScored) {
+        scores.push(scoreBenchmark(predictions, "default", missing));
+        scored.push(stored);
+      }
       const detail = isScored ? scores.at(-1)!.value.toFixed(1) : "no published answers";
       display.done(title, (performance.now() - started) / 1000, detail);
     }
   } finally {
     display.close();
   }
-  if (json) printJson({ model: answerer.name, folder: out, scores });
-  else process.stdout.write(describeScores(scores));
+  const average = scoreAverage(scored, "default");
+  if (json) printJson({ model: answerer.name, folder: out, scores, average });
+  else process.stdout.write(describeScores(scores, average));
 }
 
 /** Who answers. A model of this project is asked by whoever loads its checkpoint: an `Answerer` is all that is needed. */

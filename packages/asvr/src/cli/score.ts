@@ -4,11 +4,16 @@ import { ConfigError } from "../errors.js";
 import { benchmarks } from "../evaluation/benchmarks/all.js";
 import { type ExportFormat, exportPredictions } from "../evaluation/benchmarks/export.js";
 import { readPredictions } from "../evaluation/benchmarks/predictions.js";
-import { clustersOf, type OverSeeds, overSeeds, Resampled } from "../evaluation/benchmarks/resampling.js";
+import { type Average, clustersOf, type OverSeeds, overSeeds, Resampled } from "../evaluation/benchmarks/resampling.js";
 import { readRun, type StoredRun } from "../evaluation/benchmarks/run.js";
-import { type BenchmarkScore, benchmarkOf, finalParts, scoreAgainst } from "../evaluation/benchmarks/score.js";
+import {
+  type BenchmarkScore,
+  benchmarkOf,
+  finalParts,
+  scoreAgainst,
+  scoreAverage,
+} from "../evaluation/benchmarks/score.js";
 import { groupBy } from "../evaluation/record-scores.js";
-import { mean } from "../evaluation/statistics.js";
 import { oneOf, printJson } from "./options.js";
 
 export interface ScoreOptions {
@@ -34,10 +39,11 @@ export async function score(runs: readonly string[], options: ScoreOptions): Pro
       protocol,
     ),
   );
+  const averages = stored.map((one) => scoreAverage(one, protocol));
   const seeds = runs.length > 1 ? seedSummaries(stored, protocol) : undefined;
   if (json) {
     printJson({
-      runs: runs.map((run, at) => ({ run, scores: scores[at] })),
+      runs: runs.map((run, at) => ({ run, scores: scores[at], average: averages[at] })),
       ...(baseline !== undefined && { baseline }),
       ...(seeds && { seeds }),
     });
@@ -45,7 +51,7 @@ export async function score(runs: readonly string[], options: ScoreOptions): Pro
   }
   for (const [at, run] of runs.entries()) {
     if (runs.length > 1) process.stdout.write(`${run}\n`);
-    process.stdout.write(describeScores(scores[at]!));
+    process.stdout.write(describeScores(scores[at]!, averages[at]));
   }
   if (seeds) process.stdout.write(describeSeeds(seeds, runs.length));
 }
@@ -95,7 +101,7 @@ function seedSummaries(stored: readonly StoredRun[][], protocol: string): Record
 }
 
 /** A table: the final number with its interval, the paper's beside it, and what is to be known about it. */
-export function describeScores(scores: readonly BenchmarkScore[]): string {
+export function describeScores(scores: readonly BenchmarkScore[], average?: Average): string {
   if (scores.length === 0) return "";
   const lines = [`${"".padEnd(16)}${"score".padStart(6)}   95% interval    paper: llava, asvr\n`];
   for (const score of scores) {
@@ -107,15 +113,16 @@ export function describeScores(scores: readonly BenchmarkScore[]): string {
     if (against) {
       const { value: difference, interval: reach, baseline, correctedP } = against;
       lines.push(
-        `${"  baseline".padEnd(16)}${number(baseline)}   difference ${signed(difference)} (${range(reach).trim()}), ` +
+        `${"  baseline".padEnd(16)}${number(baseline)}   difference ${signed(difference)} (${reach.map((bound) => bound.toFixed(1)).join(" to ")}), ` +
           `p ${correctedP.toPrecision(2)}${scores.length > 1 ? " after Holm's correction" : ""}\n`,
       );
     }
   }
-  if (scores.length === benchmarks.length) {
-    lines.push(`${"AVG".padEnd(16)}${number(mean(scores.map(({ value }) => value)))}\n`);
-  }
   const partial = scores.filter((score) => score.partial.length > 0);
+  if (average) {
+    const mark = partial.length > 0 ? "*" : " ";
+    lines.push(`${"AVG".padEnd(16)}${number(average.value)}${mark}  ${range(average.interval)}\n`);
+  }
   for (const { title, partial: reasons } of partial) lines.push(`* ${title} is partial: ${reasons.join("; ")}\n`);
   return lines.join("");
 }

@@ -144,6 +144,28 @@ export function holm(p: readonly number[]): number[] {
   return corrected;
 }
 
+export interface Average {
+  value: number;
+  /** Each benchmark is resampled by itself. */
+  interval: Interval;
+}
+
+/** The paper's AVG: the plain mean of the final numbers. @throws RangeError without any */
+export function averageOf(benchmarks: readonly Resampled[], resamples = 2000, seed = 0): Average {
+  const random = new Random(seed);
+  const drawn = benchmarks.map(({ clusters }) => new Float64Array(clusters.length));
+  const means = Float64Array.from({ length: resamples }, () =>
+    mean(
+      benchmarks.map((one, at) => {
+        one.draw(random, drawn[at]!);
+        return one.value(drawn[at]!);
+      }),
+    ),
+  ).sort();
+  const value = mean(benchmarks.map((one) => one.value()));
+  return { value, interval: [quantile(means, 0.025), quantile(means, 0.975)] };
+}
+
 export interface OverSeeds {
   mean: number;
   /** Standard deviation over the seeds. */

@@ -3,10 +3,19 @@ import { ConfigError, DataError } from "../../errors.js";
 import { groupBy } from "../record-scores.js";
 import { type Part, totalOf } from "../scoring/shares.js";
 import type { Interval } from "../statistics.js";
-import { benchmarkNamed } from "./all.js";
+import { benchmarkNamed, benchmarks } from "./all.js";
 import { type Answered, type Benchmark, type Protocol, partsOf } from "./benchmark.js";
 import type { BenchmarkPrediction } from "./predictions.js";
-import { clustersOf, compare, type Difference, holm, mcNemar, Resampled } from "./resampling.js";
+import {
+  type Average,
+  averageOf,
+  clustersOf,
+  compare,
+  type Difference,
+  holm,
+  mcNemar,
+  Resampled,
+} from "./resampling.js";
 
 export interface BenchmarkScore {
   benchmark: string;
@@ -170,6 +179,21 @@ function compareRuns(
     correctedP: difference.p,
     ...(isAllOrNothing && { mcNemar: { onlyModel, onlyBaseline, p: mcNemar(onlyModel, onlyBaseline) } }),
   };
+}
+
+/** The paper's AVG; undefined unless all fourteen benchmarks were answered. */
+export function scoreAverage(
+  runs: readonly { predictions: readonly BenchmarkPrediction[] }[],
+  protocolName: string,
+): Average | undefined {
+  const names = new Set(runs.map(({ predictions }) => benchmarkOf(predictions).name));
+  if (names.size < benchmarks.length) return undefined;
+  return averageOf(
+    runs.map(({ predictions }) => {
+      const parts = finalParts(predictions, protocolName);
+      return new Resampled(parts, clustersOf(parts));
+    }),
+  );
 }
 
 /** The parts of a run's final number: for the spread over seeds. */

@@ -72,6 +72,9 @@ export function compareText(a: string, b: string): number {
 
 const digits = "\\d(?:_?\\d)*";
 const decimal = new RegExp(`^[+-]?(?:${digits}(?:\\.(?:${digits})?)?|\\.${digits})(?:e[+-]?${digits})?$`, "i");
+/** `float` allows less around a number than `strip` takes off: no U+001C to U+001F. */
+const besideNumber = "[\\t-\\r \\x85\\xa0\\u1680\\u2000-\\u200a\\u2028\\u2029\\u202f\\u205f\\u3000]*";
+const number = new RegExp(`^${besideNumber}(.*?)${besideNumber}$`, "su");
 const special = /^([+-]?)(?:(inf|infinity)|nan)$/i;
 const anyDigit = /\p{Nd}/u;
 
@@ -81,7 +84,7 @@ const anyDigit = /\p{Nd}/u;
  * @returns undefined where Python raises ValueError
  */
 export function parseFloatPython(text: string): number | undefined {
-  const plain = asciiDigits(strip(text));
+  const plain = asciiDigits(number.exec(text)![1]!);
   const named = special.exec(plain);
   if (named) {
     const [, sign, infinite] = named;
