@@ -22,7 +22,7 @@ export function loadLanguageModel(folder: string, options: LoadOptions = {}): Ll
     const creation = { device: options.device, dtype: chosenDtype(options, weights.values()), initialise: false };
     const model = nn.creating(creation, () => new LlamaForCausalLM(config));
     try {
-      return model.load(weights);
+      return model.load(weights, { adopt: options.adopt ?? false });
     } catch (error) {
       model.dispose();
       throw error;

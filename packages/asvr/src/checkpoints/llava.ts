@@ -11,6 +11,8 @@ export interface LoadOptions {
   readonly device?: string;
   /** What weights are converted to; "stored" keeps the file's. Default float32. */
   readonly dtype?: DType | "stored";
+  /** Weights that fit as they are stay in the mapped file, without a copy: for a model that is not trained. */
+  readonly adopt?: boolean;
 }
 
 /** The dtype that a loaded model is created with: as asked, or that of most of the stored elements. */
@@ -59,7 +61,7 @@ function load<Config extends LlavaConfig, Model extends nn.Module>(
       () => build(config),
     );
     try {
-      return model.load(weights);
+      return model.load(weights, { adopt: options.adopt ?? false });
     } catch (error) {
       model.dispose();
       throw error;

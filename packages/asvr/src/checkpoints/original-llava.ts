@@ -57,7 +57,7 @@ export function loadOriginalLlava(folder: string, options: OriginalOptions = {})
       () => ("pinpoints" in model ? new LlavaNext(model) : new Llava(model)),
     );
     try {
-      return { llava: llava.load(weights), ...rest };
+      return { llava: llava.load(weights, { adopt: options.adopt ?? false }), ...rest };
     } catch (error) {
       llava.dispose();
       throw error;
