@@ -1,5 +1,6 @@
 import { runtimeInfo } from "@asvr/torch";
-import { Command, CommanderError, InvalidArgumentError } from "commander";
+import { Command, CommanderError, InvalidArgumentError, Option } from "commander";
+import { decode } from "./benches/decode.js";
 import { demo } from "./benches/demo.js";
 import { head } from "./benches/head.js";
 import { microStep } from "./benches/micro-step.js";
@@ -50,6 +51,23 @@ const benches: readonly Bench[] = [
     runs: 5,
     threads: 2,
     run: head,
+  },
+  {
+    name: "decode",
+    measures: "time of a token that a LLaVA of random weights answers, beside Hugging Face transformers",
+    runs: 3,
+    threads: 2,
+    options: (command) =>
+      command
+        .addOption(new Option("--size <size>", "of the language model").choices(["tiny", "1b", "7b"]).default("1b"))
+        .option("--tokens <count>", "tokens of the answer", positive, 48)
+        .option("--checkpoint <folder>", "where the weights are, or are written to; default: a temporary folder"),
+    run: (context, { size, tokens, checkpoint }) =>
+      decode(context, {
+        size: size as "tiny" | "1b" | "7b",
+        tokens: tokens as number,
+        ...(checkpoint !== undefined && { checkpoint: checkpoint as string }),
+      }),
   },
   {
     name: "demo",

@@ -5,13 +5,23 @@
  */
 export * from "./analysis/attention.js";
 export {
+  type AnswerAllOptions,
+  type AnswerRequest,
+  answerAll,
+  type GivenAnswer,
+  question,
+} from "./chat/answer-all.js";
+export { ChatEngine, type ChatEngineOptions } from "./chat/chat-engine.js";
+export {
   type ChatMessage,
   type ChatModel,
   type ChatPart,
   type ChatPrompt,
   embedPrompt,
 } from "./chat/chat-model.js";
+export { type AnswerEvent, type AskOptions, BusyError, type ChatService } from "./chat/chat-service.js";
 export { type OpenOptions, openChatModel } from "./chat/open.js";
+export { WorkerChat } from "./chat/worker-chat.js";
 export type { ConfigPlace } from "./checkpoints/config-place.js";
 export { loadGgufLanguageModel } from "./checkpoints/gguf/language-model.js";
 export { tokenizerFromGguf } from "./checkpoints/gguf/tokenizer.js";
@@ -49,6 +59,17 @@ export { type BuiltInTemplate, builtInTemplates } from "./language/built-in-temp
 export * from "./language/chat-template.js";
 export type { ChatFolderOptions } from "./language/chat-template-files.js";
 export { type ConversationTemplate, templates } from "./language/conversation.js";
+export type { BeamOptions } from "./language/decoding/beam-search.js";
+export {
+  Decoder,
+  type DecoderOptions,
+  type Decoding,
+  type DecodingListener,
+  type DecodingOptions,
+  type EndReason,
+} from "./language/decoding/decoder.js";
+export type { SamplingOptions } from "./language/decoding/sampling.js";
+export { type CacheShape, SequenceCache } from "./language/decoding/sequence-cache.js";
 export { type GenerateOptions, generate } from "./language/generation.js";
 export * from "./language/llama.js";
 export type { RopeScaling } from "./language/rotary.js";
@@ -76,6 +97,7 @@ export * from "./recipes/recipe.js";
 export * from "./recipes/table1.js";
 export { writeReport } from "./report/report.js";
 export type { Prediction } from "./report/run-folder.js";
+export { buildServer, type ServerOptions } from "./serve/server.js";
 export * from "./supervision/reconstruction.js";
 export * from "./supervision/supervision.js";
 export * from "./supervision/visual-head.js";

@@ -55,7 +55,7 @@ export async function openChatModel(path: string, options: OpenOptions = {}): Pr
     );
   }
   const config = readConfig(file);
-  const stored = { ...options, dtype: options.dtype ?? "stored" } as const;
+  const stored = { adopt: true, ...options, dtype: options.dtype ?? "stored" } as const;
   if (isOriginalLlava(config)) return openOriginal(folder, stored);
   if (config.model_type === "llava" || config.model_type === "llava_next") {
     return openHuggingFace(folder, config.model_type, stored);

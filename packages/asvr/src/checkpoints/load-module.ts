@@ -5,6 +5,8 @@ export interface LoadOptions {
   readonly device?: string;
   /** What weights are converted to; "stored" keeps what most of them have in the file. Default float32. */
   readonly dtype?: DType | "stored";
+  /** Weights that fit as they are stay in the mapped file, without a copy: for a model that is not trained. */
+  readonly adopt?: boolean;
 }
 
 /**
@@ -22,7 +24,7 @@ export function loadModule<Model extends nn.Module>(
   const creation = { ...(device && { device }), ...(chosen && { dtype: chosen }), initialise: false };
   const model = nn.creating(creation, build);
   try {
-    return model.load(weights);
+    return model.load(weights, { adopt: options.adopt ?? false });
   } catch (error) {
     model.dispose();
     if (!(error instanceof CheckpointError)) throw error;

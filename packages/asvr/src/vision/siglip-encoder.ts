@@ -1,4 +1,4 @@
-import { nn, type Tensor } from "@asvr/torch";
+import { nn, type Tensor, tidy } from "@asvr/torch";
 import { ConfigError } from "../errors.js";
 import { type Gelu, gelu } from "./gelu.js";
 
@@ -113,14 +113,18 @@ export class SiglipEncoder extends nn.Module {
   /** The output of layers `from` to `count` - 1, all of them by default. (batch, tokens, dim) -> same */
   forward(x: Tensor, { mask, from = 0, count = this.layers.length }: EncoderPass & { from?: number } = {}): Tensor {
     let hiddenState = x;
-    for (const layer of this.layers.slice(from, count)) hiddenState = layer.forward(hiddenState, mask);
+    // A scope a layer: what backward needs stays alive in libtorch, the rest is freed at once.
+    for (const layer of this.layers.slice(from, count)) {
+      const input = hiddenState;
+      hiddenState = tidy(() => layer.forward(input, mask));
+    }
     return hiddenState;
   }
 
   /** The input and every layer's output, up to that of layer `count`: count + 1 tensors (batch, tokens, dim). */
   hiddenStates(x: Tensor, { mask, count = this.layers.length }: EncoderPass = {}): Tensor[] {
     const states = [x];
-    for (const layer of this.layers.slice(0, count)) states.push(layer.forward(states.at(-1)!, mask));
+    for (const layer of this.layers.slice(0, count)) states.push(tidy(() => layer.forward(states.at(-1)!, mask)));
     return states;
   }
 

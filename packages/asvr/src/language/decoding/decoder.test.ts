@@ -1,4 +1,4 @@
-import { manualSeed, memory, noGrad, setThreads, tidy } from "@asvr/torch";
+import { manualSeed, memory, nn, noGrad, setThreads, tidy } from "@asvr/torch";
 import fc from "fast-check";
 import { afterAll, expect, test } from "vitest";
 import { ConfigError } from "../../errors.js";
@@ -89,6 +89,31 @@ test("dynamic frequencies follow each sequence's own length", () => {
       for (const decoder of [alone, together]) decoder[Symbol.dispose]();
     }),
   );
+});
+
+test.each(["bfloat16", "float16", "float64"] as const)("%s: keys of every head's own, and shared ones", (dtype) => {
+  for (const numKeyValueHeads of [6, 2]) {
+    using language = nn.creating({ dtype }, () => new LlamaForCausalLM({ ...tinyLlama, numKeyValueHeads }));
+    noGrad(() =>
+      tidy(() => {
+        using decoder = new Decoder(language);
+        const prompt = embedIds(language, [1, 2, 3, 4, 5]);
+        const answer = ask(decoder, prompt, { maxNewTokens: 6, logProbs: true });
+        ask(decoder, embedIds(language, [9, 1]), { maxNewTokens: 3 });
+        finish(decoder);
+        // In one pass: as near as the dtype is.
+        const whole = language.logits(language.model.forward(embedIds(language, [1, 2, 3, 4, 5, ...answer.ids])));
+        const logProbs = whole.to("float32").logSoftmax(-1).squeeze(0);
+        for (const [index, id] of answer.ids.entries()) {
+          const wanted = logProbs
+            .select(0, 4 + index)
+            .select(0, id)
+            .item();
+          expect(Math.abs(answer.logProbs[index]! - wanted)).toBeLessThan(dtype === "float64" ? 1e-5 : 0.02);
+        }
+      }),
+    );
+  }
 });
 
 test("a stop token ends an answer and is no part of it; a listener ends one too", () => {
