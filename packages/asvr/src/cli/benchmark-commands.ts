@@ -32,7 +32,7 @@ export function withBenchmarkOptions(command: Command): Command {
     .option("--prompts <style>", "whose words: default (the paper's), cambrian, lmms-eval or llava", "default")
     .option("--endpoint <url>", "ask the model behind an OpenAI-compatible endpoint; its key: ASVR_API_KEY")
     .option("--model <name>", "the model's name at the endpoint")
-    .option("--concurrency <count>", "requests to the endpoint at once", positive, 8)
+    .option("--concurrency <count>", "questions that are answered side by side", positive, 8)
     .option("--timeout <seconds>", "of one request to the endpoint", positive, 120)
     .option("--shard <i/n>", "only part i of n, counted from 0: for several processes with one --out", shard)
     .option("--out <folder>", "where answers of benchmarks go (default: runs/benchmarks/MODEL)");

@@ -1,4 +1,4 @@
-import { join } from "node:path";
+import { basename, join } from "node:path";
 import { ConfigError } from "../errors.js";
 import { benchmarksNamed } from "../evaluation/benchmarks/all.js";
 import type { Answerer } from "../evaluation/benchmarks/answerer.js";
@@ -21,8 +21,9 @@ export async function evaluateBenchmarks(run: string | undefined, options: Bench
   const style = oneOf("--prompts", options.prompts, styles);
   const benchmarks = benchmarksNamed(options.benchmarks!);
   requireStyle(benchmarks, style);
-  const answerer = answererFor(run, options);
-  const out = options.out ?? join("runs", "benchmarks", fileName(options.model ?? "model"));
+  using asked = await somebodyToAsk(run, options);
+  const { answerer } = asked;
+  const out = options.out ?? join("runs", "benchmarks", fileName(options.model ?? basename(run ?? "model")));
   const display = progressDisplay();
   const signal = interruptSignal(display);
   const scores: BenchmarkScore[] = [];
@@ -76,17 +77,28 @@ export async function evaluateBenchmarks(run: string | undefined, options: Bench
   else process.stdout.write(describeScores(scores, average));
 }
 
-/** Who answers. A model of this project is asked by whoever loads its checkpoint: an `Answerer` is all that is needed. */
-function answererFor(run: string | undefined, { endpoint, model, concurrency, timeout }: BenchmarkOptions): Answerer {
+interface Asked extends Disposable {
+  readonly answerer: Answerer;
+}
+
+/** Who answers: a checkpoint, or the model behind an endpoint. @throws ConfigError */
+async function somebodyToAsk(run: string | undefined, options: BenchmarkOptions): Promise<Asked> {
+  const { endpoint, model, concurrency, timeout } = options;
   if (endpoint === undefined) {
-    const what = run === undefined ? "nobody to ask" : `${run} cannot be asked benchmarks by itself yet`;
-    throw new ConfigError(`${what}: give --endpoint URL and --model NAME`);
+    if (run === undefined)
+      throw new ConfigError("nobody to ask: give a checkpoint, or --endpoint URL and --model NAME");
+    const { openChatModel } = await import("../chat/open.js");
+    const { localAnswerer } = await import("../evaluation/benchmarks/local.js");
+    const chat = await openChatModel(run);
+    const answerer = localAnswerer(chat, { name: model ?? chat.name, maxRunning: concurrency });
+    return { answerer, [Symbol.dispose]: () => chat[Symbol.dispose]() };
   }
   if (run !== undefined) throw new ConfigError("a run and --endpoint are both given; one of them answers");
   if (model === undefined) throw new ConfigError("--endpoint needs --model, the model's name there");
   if (!URL.canParse(endpoint)) throw new ConfigError(`--endpoint ${JSON.stringify(endpoint)} is no URL`);
   const apiKey = process.env.ASVR_API_KEY;
-  return endpointAnswerer({ url: endpoint, model, concurrency, timeoutSeconds: timeout, ...(apiKey && { apiKey }) });
+  const to = { url: endpoint, model, concurrency, timeoutSeconds: timeout, ...(apiKey && { apiKey }) };
+  return { answerer: endpointAnswerer(to), [Symbol.dispose]: () => {} };
 }
 
 function requireStyle(benchmarks: readonly Benchmark[], style: PromptStyle): void {

@@ -106,7 +106,7 @@ Examples:
 function evalCommand(): Command {
   const command = new Command("eval")
     .description("ask a trained run questions, and score its answers by exact match; or ask benchmarks")
-    .argument("[run]", "run folder, as runs/demo/asvr-s0; none with --endpoint")
+    .argument("[run]", "run folder, as runs/demo/asvr-s0; for benchmarks any checkpoint, or none with --endpoint")
     .option("--data <path>", "LLaVA-format questions with answers (default: the micro world's test sets)")
     .option("--images <folder>", "where their pictures are")
     .option("--name <name>", "folder for answers and scores, inside evaluation/ of the run (default: the file's name)")
@@ -120,6 +120,7 @@ function evalCommand(): Command {
 Examples:
   asvr eval runs/demo/asvr-s0
   asvr eval runs/mine --data test.json --images pictures
+  asvr eval llava-1.5-7b-hf --benchmarks pope,mme --data benchmarks
   asvr eval --benchmarks pope,mme --data benchmarks --endpoint http://localhost:8000/v1 --model llava --limit 100`,
     )
     .action(async (run: string | undefined, options: BenchmarkOptions) => {
