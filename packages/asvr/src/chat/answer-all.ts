@@ -1,3 +1,4 @@
+import { setMaxListeners } from "node:events";
 import { ConfigError, DataError } from "../errors.js";
 import type { EndReason } from "../language/decoding/decoder.js";
 import { ChatEngine, type ChatEngineOptions } from "./chat-engine.js";
@@ -43,6 +44,7 @@ export async function* answerAll(
   requests: Iterable<AnswerRequest> | AsyncIterable<AnswerRequest>,
   { signal, ahead = 128, ...options }: AnswerAllOptions = {},
 ): AsyncGenerator<GivenAnswer> {
+  if (signal) setMaxListeners(0, signal); // one a question that is under way
   using engine = new ChatEngine(model, { ...options, maxWaiting: Number.POSITIVE_INFINITY });
   const open = new Map<string, Promise<GivenAnswer>>();
   for await (const { id, messages, ...own } of requests) {
