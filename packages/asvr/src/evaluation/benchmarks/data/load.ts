@@ -66,6 +66,7 @@ export async function loadBenchmark(
   const questions: BenchmarkQuestion[] = [];
   const faults: Fault[] = [];
   const seen = new Set<string>();
+  const known = new Map<string, Picture>();
   let rows = 0;
   let position = 0;
   for (const file of files) {
@@ -84,7 +85,7 @@ export async function loadBenchmark(
           continue;
         }
         seen.add(id);
-        const pictures = picturesOf(values, data, joined);
+        const pictures = picturesOf(values, data, joined).map((picture) => firstOf(known, picture));
         if (pictures.length === 0 && picturePath !== undefined) {
           const picture = filePicture(imagesFolder, picturePath);
           if (picture) pictures.push(picture);
@@ -202,6 +203,13 @@ function requireWholeGroups(
     `${title}: ${broken.length} of ${groups.size} groups do not have ${whole.size} questions; ${name} has ${group.length}. ` +
       "Fetch the data again.",
   );
+}
+
+/** Of pictures with the same content the one met first: its bytes are read from one place. */
+function firstOf(known: Map<string, Picture>, picture: Picture): Picture {
+  const first = known.get(picture.key) ?? picture;
+  known.set(picture.key, first);
+  return first;
 }
 
 /** Whole clusters, in the order of their first question, until there are `limit` questions or a few more. */

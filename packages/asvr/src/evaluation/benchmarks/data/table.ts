@@ -8,7 +8,7 @@ import { ConfigError } from "../../../errors.js";
 
 /** A picture of a question, as an encoded file. */
 export interface Picture {
-  /** Equal for equal content: questions about one picture are asked together. */
+  /** Where it is equal the content is: questions about one picture are asked together. */
   readonly key: string;
   bytes(): Promise<Uint8Array>;
 }
