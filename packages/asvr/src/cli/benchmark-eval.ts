@@ -33,10 +33,10 @@ export async function evaluateBenchmarks(run: string | undefined, options: Bench
     const loaded: LoadedBenchmark[] = [];
     for (const benchmark of benchmarks) {
       try {
-        const one = await loadBenchmark(benchmark, data, { split, limit, maxBad });
+        const one = await loadBenchmark(benchmark, data, { split, limit, maxBad, flat: benchmarks.length === 1 });
         const missing = missingFrom(one.coverage);
         display.note(
-          `${benchmark.title}: ${one.questions.length} questions${missing.length > 0 ? `, PARTIAL: ${missing.join("; ")}` : ""}`,
+          `${benchmark.title}: ${one.questions.length} questions in ${one.folder}${missing.length > 0 ? `, PARTIAL: ${missing.join("; ")}` : ""}`,
         );
         loaded.push(one);
       } catch (error) {
@@ -46,8 +46,8 @@ export async function evaluateBenchmarks(run: string | undefined, options: Bench
     }
     if (loaded.length === 0) throw new ConfigError(`none of the benchmarks is in ${data}`);
     for (const one of loaded) {
-      const { name, title } = one.benchmark;
-      const folder = join(out, name);
+      const { name, title, data: source } = one.benchmark;
+      const folder = join(out, one.split === source.split ? name : `${name}-${one.split}`);
       const started = performance.now();
       display.start(title);
       await runBenchmark(one, answerer, {

@@ -1,4 +1,4 @@
-import { existsSync, readFileSync } from "node:fs";
+import { cpSync, existsSync, mkdirSync, readFileSync, writeFileSync } from "node:fs";
 import { inflateRawSync } from "node:zlib";
 import { expect, test } from "vitest";
 import { benchmarkNamed, benchmarks, benchmarksNamed } from "./all.js";
@@ -81,6 +81,24 @@ test("against a baseline: the same questions, pairwise, corrected for how many a
     "default",
   );
   expect(graded[0]!.against!.mcNemar).toBeUndefined();
+});
+
+test("a split without answers is asked, not scored, and exported", async () => {
+  const folder = path("blind");
+  mkdirSync(`${folder}/docvqa`, { recursive: true });
+  cpSync(path("data/MMVP/MMVP/MMVP Images/1.jpg"), `${folder}/docvqa/1.jpg`);
+  const rows = [1, 2].map((id) => JSON.stringify({ questionId: id, question: `What is ${id}?`, image: "1.jpg" }));
+  writeFileSync(`${folder}/docvqa/test.jsonl`, rows.join("\n"));
+  const loaded = await loadBenchmark(benchmarkNamed("docvqa"), folder, { split: "test" });
+  await runBenchmark(loaded, recorder(({ id }) => `answer ${id}`).answerer, { folder: `${folder}/run` });
+  const predictions = await readPredictions(`${folder}/run/predictions.jsonl`);
+  expect(predictions[0]).toMatchObject({ gold: null, score: null, extracted: null, answer: "answer 1" });
+  expect(() => scoreBenchmark(predictions, "default")).toThrow("no published answer");
+  const file = await exportPredictions(predictions, "submission", folder);
+  expect(JSON.parse(readFileSync(file, "utf8"))).toEqual([
+    { questionId: 1, answer: "answer 1" },
+    { questionId: 2, answer: "answer 2" },
+  ]);
 });
 
 test("questions without a published answer are not scored", async () => {

@@ -27,11 +27,18 @@ export interface Table {
   rows(): AsyncIterable<Row>;
 }
 
+/** Where pictures are that rows name by a path. */
+export interface ImagesFolder {
+  /** Nothing outside of it is opened; links may lead anywhere inside, as in a hub's cache. */
+  root: string;
+  /** What paths are relative to, inside the root. */
+  inside: string;
+}
+
 export interface TableOptions {
   /** Columns with pictures. */
   pictures: readonly string[];
-  /** Where pictures are that rows name by a path. */
-  imagesFolder: string;
+  imagesFolder: ImagesFolder;
   cache: ChunkCache;
 }
 
