@@ -37,7 +37,7 @@ export {
   loadBenchmark,
   missingFrom,
 } from "./evaluation/benchmarks/data/load.js";
-export type { Picture } from "./evaluation/benchmarks/data/table.js";
+export { decodePicture, type Picture } from "./evaluation/benchmarks/data/table.js";
 export { type EndpointOptions, endpointAnswerer } from "./evaluation/benchmarks/endpoint.js";
 export { type BenchmarkPrediction, readPredictions } from "./evaluation/benchmarks/predictions.js";
 export { type RunOptions, readRun, runBenchmark } from "./evaluation/benchmarks/run.js";

@@ -21,7 +21,7 @@ export async function evaluateBenchmarks(run: string | undefined, options: Bench
   const style = oneOf("--prompts", options.prompts, styles);
   const benchmarks = benchmarksNamed(options.benchmarks!);
   requireStyle(benchmarks, style);
-  const answerer = answererFor(run, options);
+  const answerer = await answererFor(run, options);
   const out = options.out ?? join("runs", "benchmarks", fileName(options.model ?? "model"));
   const display = progressDisplay();
   const signal = interruptSignal(display);
@@ -55,7 +55,7 @@ export async function evaluateBenchmarks(run: string | undefined, options: Bench
         style,
         shard,
         signal,
-        batch: 4 * options.concurrency,
+        batch: 16 * options.concurrency, // a batch ends with its slowest answer
         onProgress: (progress) => display.update(title, { phase: "asking", ...progress }),
       });
       const stored = await readRun(folder);
@@ -77,7 +77,10 @@ export async function evaluateBenchmarks(run: string | undefined, options: Bench
 }
 
 /** Who answers. A model of this project is asked by whoever loads its checkpoint: an `Answerer` is all that is needed. */
-function answererFor(run: string | undefined, { endpoint, model, concurrency, timeout }: BenchmarkOptions): Answerer {
+async function answererFor(
+  run: string | undefined,
+  { endpoint, model, concurrency, timeout }: BenchmarkOptions,
+): Promise<Answerer> {
   if (endpoint === undefined) {
     const what = run === undefined ? "nobody to ask" : `${run} cannot be asked benchmarks by itself yet`;
     throw new ConfigError(`${what}: give --endpoint URL and --model NAME`);

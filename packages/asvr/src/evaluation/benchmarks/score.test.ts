@@ -1,6 +1,7 @@
 import { cpSync, existsSync, mkdirSync, readFileSync, writeFileSync } from "node:fs";
 import { inflateRawSync } from "node:zlib";
 import { expect, test } from "vitest";
+import { paperRow } from "../../recipes/paper-table1.js";
 import { benchmarkNamed, benchmarks, benchmarksNamed } from "./all.js";
 import { loadBenchmark } from "./data/load.js";
 import { exportPredictions } from "./export.js";
@@ -129,6 +130,22 @@ test("submissions have what the test servers take", async () => {
   const xlsx = await exportPredictions(await oracle("mmbench"), "submission", path("export"));
   expect(sheetOf(xlsx)).toContain("<v>1000200</v>");
   await expect(exportPredictions(await oracle("pope"), "submission", path("export"))).rejects.toThrow("no test server");
+});
+
+test("what a rule cannot read of the golds is not attainable, and said", async () => {
+  const predictions = await oracle("realworldqa");
+  const [first, ...rest] = predictions;
+  const wordy = { ...first!, answer: "One way", gold: "One way", question: { ...first!.question, answer: "One way" } };
+  const score = scoreBenchmark([wordy, ...rest], "default");
+  expect(score.attainable).toBeCloseTo((100 * 5) / 6, 9);
+  expect(scoreBenchmark([wordy, ...rest], "lmms-eval").attainable).toBeCloseTo(100, 9);
+});
+
+test("printed values are those of Table 1", () => {
+  for (const { title, printed } of benchmarks) {
+    expect([title, paperRow("llava")!.scores[title]]).toEqual([title, printed.llava]);
+    expect([title, paperRow("asvr")!.scores[title]]).toEqual([title, printed.asvr]);
+  }
 });
 
 test("benchmarks are named as on the command line", () => {

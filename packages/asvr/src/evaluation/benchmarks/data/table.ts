@@ -4,6 +4,7 @@
  */
 import { createHash } from "node:crypto";
 import { extname } from "node:path";
+import { type DecodeOptions, decodeBytes, type RgbImage } from "../../../data/images.js";
 import { ConfigError } from "../../../errors.js";
 
 /** A picture of a question, as an encoded file. */
@@ -11,6 +12,11 @@ export interface Picture {
   /** Where it is equal the content is: questions about one picture are asked together. */
   readonly key: string;
   bytes(): Promise<Uint8Array>;
+}
+
+/** Pixels of a picture, bounded as all pictures from elsewhere. @throws DataError as `decodeImage` */
+export async function decodePicture(picture: Picture, options: DecodeOptions = {}): Promise<RgbImage> {
+  return decodeBytes(await picture.bytes(), picture.key, { misnamed: "accept", ...options });
 }
 
 export interface Row {
