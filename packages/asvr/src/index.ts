@@ -6,8 +6,8 @@
 export * from "./analysis/attention.js";
 export {
   type AnswerAllOptions,
-  type AnswerRequest,
   answerAll,
+  type ChatRequest,
   type GivenAnswer,
   question,
 } from "./chat/answer-all.js";
@@ -52,6 +52,27 @@ export { tilesOf } from "./data/tiles.js";
 export * from "./data/tiling.js";
 export { VisualCache } from "./data/visual-cache.js";
 export * from "./errors.js";
+export { benchmarkNamed, benchmarks } from "./evaluation/benchmarks/all.js";
+export type { Answer, Answerer, AnswerRequest } from "./evaluation/benchmarks/answerer.js";
+export {
+  type Benchmark,
+  defineBenchmark,
+  type PromptStyle,
+  type Protocol,
+  userTurn,
+} from "./evaluation/benchmarks/benchmark.js";
+export {
+  type BenchmarkQuestion,
+  type Coverage,
+  type LoadedBenchmark,
+  loadBenchmark,
+  missingFrom,
+} from "./evaluation/benchmarks/data/load.js";
+export { decodePicture, type Picture } from "./evaluation/benchmarks/data/table.js";
+export { type EndpointOptions, endpointAnswerer } from "./evaluation/benchmarks/endpoint.js";
+export { type BenchmarkPrediction, readPredictions } from "./evaluation/benchmarks/predictions.js";
+export { type RunOptions, readRun, runBenchmark } from "./evaluation/benchmarks/run.js";
+export { type BenchmarkScore, scoreAgainst, scoreAverage, scoreBenchmark } from "./evaluation/benchmarks/score.js";
 export type { TestQuestion } from "./evaluation/questions.js";
 export { type EvaluateOptions, evaluate } from "./evaluation/run.js";
 export type { Tables } from "./evaluation/table.js";

@@ -6,7 +6,7 @@ import type { ChatMessage, ChatModel, ChatPart } from "./chat-model.js";
 import type { AskOptions } from "./chat-service.js";
 
 /** A question among many. */
-export interface AnswerRequest extends Omit<AskOptions, "signal"> {
+export interface ChatRequest extends Omit<AskOptions, "signal"> {
   readonly id: string;
   /** What the user says, its pictures before the text; or a whole conversation. */
   readonly messages: readonly ChatMessage[];
@@ -41,7 +41,7 @@ export function question(
  */
 export async function* answerAll(
   model: ChatModel,
-  requests: Iterable<AnswerRequest> | AsyncIterable<AnswerRequest>,
+  requests: Iterable<ChatRequest> | AsyncIterable<ChatRequest>,
   { signal, ahead = 128, ...options }: AnswerAllOptions = {},
 ): AsyncGenerator<GivenAnswer> {
   if (signal) setMaxListeners(0, signal); // one a question that is under way

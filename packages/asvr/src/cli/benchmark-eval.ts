@@ -34,10 +34,10 @@ export async function evaluateBenchmarks(run: string | undefined, options: Bench
     const loaded: LoadedBenchmark[] = [];
     for (const benchmark of benchmarks) {
       try {
-        const one = await loadBenchmark(benchmark, data, { split, limit, maxBad });
+        const one = await loadBenchmark(benchmark, data, { split, limit, maxBad, flat: benchmarks.length === 1 });
         const missing = missingFrom(one.coverage);
         display.note(
-          `${benchmark.title}: ${one.questions.length} questions${missing.length > 0 ? `, PARTIAL: ${missing.join("; ")}` : ""}`,
+          `${benchmark.title}: ${one.questions.length} questions in ${one.folder}${missing.length > 0 ? `, PARTIAL: ${missing.join("; ")}` : ""}`,
         );
         loaded.push(one);
       } catch (error) {
@@ -47,8 +47,8 @@ export async function evaluateBenchmarks(run: string | undefined, options: Bench
     }
     if (loaded.length === 0) throw new ConfigError(`none of the benchmarks is in ${data}`);
     for (const one of loaded) {
-      const { name, title } = one.benchmark;
-      const folder = join(out, name);
+      const { name, title, data: source } = one.benchmark;
+      const folder = join(out, one.split === source.split ? name : `${name}-${one.split}`);
       const started = performance.now();
       display.start(title);
       await runBenchmark(one, answerer, {
@@ -56,7 +56,7 @@ export async function evaluateBenchmarks(run: string | undefined, options: Bench
         style,
         shard,
         signal,
-        batch: 4 * options.concurrency,
+        batch: 16 * options.concurrency, // a batch ends with its slowest answer
         onProgress: (progress) => display.update(title, { phase: "asking", ...progress }),
       });
       const stored = await readRun(folder);

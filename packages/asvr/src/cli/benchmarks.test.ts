@@ -40,7 +40,7 @@ const outcome = (...args: string[]) => asvr(...args).ended;
 test("all benchmarks are asked, scored, scored again by other rules, compared and exported", async () => {
   const asked = await outcome("eval", "--benchmarks", "all", "--data", data, ...endpoint);
   expect(asked.status, asked.stderr).toBe(0);
-  expect(asked.stderr).toContain("POPE: 18 questions, PARTIAL: 18 rows instead of 9000");
+  expect(asked.stderr).toContain("lmms-lab/POPE, PARTIAL: 18 rows instead of 9000");
   const run = "runs/benchmarks/yes_man";
   expect(asked.stdout).toMatch(/POPE +50\.0\* +50\.0 to +50\.0 +85\.9 +86\.3/);
   expect(asked.stdout).toMatch(/AVG +\d+\.\d\* +\d+\.\d to +\d+\.\d\n/);

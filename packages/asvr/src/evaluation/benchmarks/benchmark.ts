@@ -13,6 +13,8 @@ export interface DataSource {
   /** Questions that there are; with `about`, nobody has counted exactly. */
   rows: number;
   about?: boolean;
+  /** What other published versions have, which are whole too. */
+  otherRows?: readonly number[];
   /** Splits without published answers, and their rows (null: not known): for a submission. */
   unanswered?: Readonly<Record<string, number | null>>;
   /** File names that hold it in another published form. */

@@ -1,4 +1,4 @@
-import { answerAll, type AnswerRequest as ChatRequest, question } from "../../chat/answer-all.js";
+import { answerAll, type ChatRequest, question } from "../../chat/answer-all.js";
 import type { ChatModel } from "../../chat/chat-model.js";
 import { decodeBytes, type RgbImage } from "../../data/images.js";
 import type { Answerer, AnswerRequest } from "./answerer.js";

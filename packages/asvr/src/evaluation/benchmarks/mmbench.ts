@@ -67,9 +67,11 @@ export const mmbench = defineBenchmark<MmbenchQuestion>({
   elsewhere: { lmmsEval: "mmbench_en_dev", vlmEvalKit: "MMBench_DEV_EN" },
   data: {
     hub: "lmms-lab/MMBench_EN",
-    otherHubs: ["lmms-lab-encoder/MMBench_EN"],
+    otherHubs: ["lmms-lab-encoder/MMBench_EN", "lmms-lab/MMBench"],
+    config: "en",
     split: "dev",
     rows: 4377,
+    otherRows: [4329], // lmms-lab/MMBench
     unanswered: { test: null },
     files: ["MMBench_DEV_EN.tsv"],
     pictures: ["image"],

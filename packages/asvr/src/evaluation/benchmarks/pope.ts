@@ -91,6 +91,7 @@ export const pope = defineBenchmark<PopeQuestion>({
     otherHubs: ["lmms-lab-encoder/POPE"],
     split: "test",
     rows: 9000,
+    otherRows: [8910], // LLaVA's
     files: ["POPE.tsv"],
     pictures: ["image"],
   },

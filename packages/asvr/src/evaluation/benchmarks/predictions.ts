@@ -12,7 +12,7 @@ const schema = z.object({
   /** The user turn, a mark for each picture in it. */
   prompt: z.string(),
   style: z.enum(["default", "cambrian", "lmms-eval", "llava"] satisfies PromptStyle[]),
-  /** Key of the first picture: equal for equal content. */
+  /** Key of the first picture: where it is equal the content is. */
   picture: z.string(),
   /** What hangs together with it, and is resampled as a whole. */
   group: z.string(),

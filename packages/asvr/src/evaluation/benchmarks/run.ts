@@ -40,6 +40,7 @@ export interface RunProgress {
 /** What a run's folder says about itself. */
 const manifest = z.object({
   benchmark: z.string(),
+  split: z.string(),
   answerer: z.string(),
   style: z.string(),
   maxNewTokens: z.number(),
@@ -64,6 +65,7 @@ export async function runBenchmark(loaded: LoadedBenchmark, answerer: Answerer, 
   await mkdir(folder, { recursive: true });
   await beginManifest(folder, {
     benchmark: benchmark.name,
+    split: loaded.split,
     answerer: answerer.name,
     style,
     maxNewTokens: benchmark.maxNewTokens,
@@ -192,7 +194,7 @@ function requireSamePrompts(before: readonly BenchmarkPrediction[], prompts: Map
 async function beginManifest(folder: string, wanted: RunManifest): Promise<void> {
   const there = await readManifest(folder);
   if (there) {
-    for (const key of ["benchmark", "answerer", "style", "questions"] as const) {
+    for (const key of ["benchmark", "split", "answerer", "style", "questions"] as const) {
       if (there[key] === wanted[key]) continue;
       throw new ConfigError(
         `${folder} was begun with ${key} ${JSON.stringify(there[key])}, not ${JSON.stringify(wanted[key])}. ` +

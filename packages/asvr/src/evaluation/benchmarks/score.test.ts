@@ -1,6 +1,7 @@
-import { existsSync, readFileSync } from "node:fs";
+import { cpSync, existsSync, mkdirSync, readFileSync, writeFileSync } from "node:fs";
 import { inflateRawSync } from "node:zlib";
 import { expect, test } from "vitest";
+import { paperRow } from "../../recipes/paper-table1.js";
 import { benchmarkNamed, benchmarks, benchmarksNamed } from "./all.js";
 import { loadBenchmark } from "./data/load.js";
 import { exportPredictions } from "./export.js";
@@ -83,6 +84,24 @@ test("against a baseline: the same questions, pairwise, corrected for how many a
   expect(graded[0]!.against!.mcNemar).toBeUndefined();
 });
 
+test("a split without answers is asked, not scored, and exported", async () => {
+  const folder = path("blind");
+  mkdirSync(`${folder}/docvqa`, { recursive: true });
+  cpSync(path("data/MMVP/MMVP/MMVP Images/1.jpg"), `${folder}/docvqa/1.jpg`);
+  const rows = [1, 2].map((id) => JSON.stringify({ questionId: id, question: `What is ${id}?`, image: "1.jpg" }));
+  writeFileSync(`${folder}/docvqa/test.jsonl`, rows.join("\n"));
+  const loaded = await loadBenchmark(benchmarkNamed("docvqa"), folder, { split: "test" });
+  await runBenchmark(loaded, recorder(({ id }) => `answer ${id}`).answerer, { folder: `${folder}/run` });
+  const predictions = await readPredictions(`${folder}/run/predictions.jsonl`);
+  expect(predictions[0]).toMatchObject({ gold: null, score: null, extracted: null, answer: "answer 1" });
+  expect(() => scoreBenchmark(predictions, "default")).toThrow("no published answer");
+  const file = await exportPredictions(predictions, "submission", folder);
+  expect(JSON.parse(readFileSync(file, "utf8"))).toEqual([
+    { questionId: 1, answer: "answer 1" },
+    { questionId: 2, answer: "answer 2" },
+  ]);
+});
+
 test("questions without a published answer are not scored", async () => {
   const [first, ...rest] = await oracle("docvqa");
   const blind: BenchmarkPrediction[] = [{ ...first!, gold: null, score: null }, ...rest];
@@ -111,6 +130,22 @@ test("submissions have what the test servers take", async () => {
   const xlsx = await exportPredictions(await oracle("mmbench"), "submission", path("export"));
   expect(sheetOf(xlsx)).toContain("<v>1000200</v>");
   await expect(exportPredictions(await oracle("pope"), "submission", path("export"))).rejects.toThrow("no test server");
+});
+
+test("what a rule cannot read of the golds is not attainable, and said", async () => {
+  const predictions = await oracle("realworldqa");
+  const [first, ...rest] = predictions;
+  const wordy = { ...first!, answer: "One way", gold: "One way", question: { ...first!.question, answer: "One way" } };
+  const score = scoreBenchmark([wordy, ...rest], "default");
+  expect(score.attainable).toBeCloseTo((100 * 5) / 6, 9);
+  expect(scoreBenchmark([wordy, ...rest], "lmms-eval").attainable).toBeCloseTo(100, 9);
+});
+
+test("printed values are those of Table 1", () => {
+  for (const { title, printed } of benchmarks) {
+    expect([title, paperRow("llava")!.scores[title]]).toEqual([title, printed.llava]);
+    expect([title, paperRow("asvr")!.scores[title]]).toEqual([title, printed.asvr]);
+  }
 });
 
 test("benchmarks are named as on the command line", () => {

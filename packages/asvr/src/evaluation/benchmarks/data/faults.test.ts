@@ -1,4 +1,4 @@
-import { cpSync, mkdirSync, readFileSync, renameSync, rmSync, truncateSync, writeFileSync } from "node:fs";
+import { cpSync, mkdirSync, readFileSync, renameSync, rmSync, symlinkSync, truncateSync, writeFileSync } from "node:fs";
 import { basename, dirname } from "node:path";
 import { expect, test } from "vitest";
 import { benchmarkNamed } from "../all.js";
@@ -35,6 +35,7 @@ test("data is found under its hub id, its last part, the benchmark's name, a cac
     "datasets--lmms-lab--POPE/snapshots/0123abc/data/test-00000-of-00001.parquet",
     "lmms-lab-encoder/POPE/test-00000-of-00001.parquet",
     "test-00000-of-00001.parquet",
+    "pope/default/test/0000.parquet",
   ];
   for (const [at, place] of places.entries()) {
     const folder = path(`place${at}`);
@@ -42,9 +43,29 @@ test("data is found under its hub id, its last part, the benchmark's name, a cac
     cpSync(shard, `${folder}/${place}`);
     expect((await load("pope", folder)).questions.length).toBe(18);
   }
+  await expect(load("realworldqa", path("data/lmms-lab"))).resolves.toMatchObject({ split: "test" });
+  await expect(load("realworldqa", path("place0"))).rejects.toThrow("no files of split test");
+  await expect(load("pope", path("place4"), { flat: false })).rejects.toThrow("no files of split test");
   mkdirSync(path("empty"));
   await expect(load("pope", path("empty"))).rejects.toThrow(/pope: no files of split test .* lmms-lab\/POPE there\./);
   await expect(load("pope", path("nowhere"))).rejects.toThrow("nowhere does not exist");
+});
+
+test("a cache's pictures are links to files beside its snapshots, and no others are followed", async () => {
+  const cache = path("cache/datasets--MMVP--MMVP");
+  const snapshot = `${cache}/snapshots/0123abc`;
+  mkdirSync(`${snapshot}/MMVP Images`, { recursive: true });
+  mkdirSync(`${cache}/blobs`);
+  cpSync(path("data/MMVP/MMVP/Questions.csv"), `${snapshot}/Questions.csv`);
+  for (let index = 1; index <= 8; index++) {
+    cpSync(path(`data/MMVP/MMVP/MMVP Images/${index}.jpg`), `${cache}/blobs/${index}`);
+    symlinkSync(`../../../blobs/${index}`, `${snapshot}/MMVP Images/${index}.jpg`);
+  }
+  const { questions } = await load("mmvp", path("cache"));
+  expect((await questions[0]!.pictures[0]!.bytes()).length).toBeGreaterThan(100);
+  rmSync(`${snapshot}/MMVP Images/8.jpg`);
+  symlinkSync(path("data/MMVP/MMVP/MMVP Images/8.jpg"), `${snapshot}/MMVP Images/8.jpg`);
+  await expect(load("mmvp", path("cache"))).rejects.toThrow("symlink-escape");
 });
 
 test("a file that breaks off is said to", async () => {

@@ -1,28 +1,31 @@
-import { existsSync, readdirSync } from "node:fs";
-import { basename, join, relative, sep } from "node:path";
+import { existsSync, readdirSync, statSync } from "node:fs";
+import { basename, dirname, join, relative, sep } from "node:path";
 import { ConfigError } from "../../../errors.js";
 import type { DataSource } from "../benchmark.js";
+import type { ImagesFolder } from "./table.js";
 
 /** The files of a benchmark, as found in a folder. */
 export interface FoundFiles {
   files: string[];
-  /** Where pictures are that rows name by a path. */
-  imagesFolder: string;
+  folder: string;
+  imagesFolder: ImagesFolder;
   /** What the names say is missing: shards of a numbered set. */
   missingShards: string[];
 }
 
 /**
  * The files of a split inside `folder`: in a subfolder named as on the hub (`lmms-lab/POPE`, `POPE`, a cache's
- * `datasets--lmms-lab--POPE/snapshots/…`) or as the benchmark (`pope`), or in the folder itself.
+ * `datasets--lmms-lab--POPE/snapshots/…`) or as the benchmark (`pope`); or, with `flat`, in the folder itself, where
+ * another benchmark's files would be taken for this one's.
  * @throws ConfigError that lists where was looked
  */
-export function findFiles(folder: string, name: string, data: DataSource): FoundFiles {
+export function findFiles(folder: string, name: string, data: DataSource, flat = true): FoundFiles {
   if (!existsSync(folder)) throw new ConfigError(`--data ${folder} does not exist`);
-  const looked = candidateFolders(folder, name, data);
+  const looked = [...candidateFolders(folder, name, data), ...(flat ? [folder] : [])];
   for (const candidate of looked.filter(existsSync)) {
-    const files = filesOfSplit(candidate, data);
-    if (files.length > 0) return { files, imagesFolder: candidate, missingShards: missingShards(files) };
+    const files = filesOfSplit(candidate, data, candidate === folder);
+    if (files.length === 0) continue;
+    return { files, folder: candidate, imagesFolder: imagesFolder(candidate), missingShards: missingShards(files) };
   }
   const wanted = data.files ? data.files.join(" or ") : `${data.split}-*.parquet, ${data.split}.jsonl or *.tsv`;
   throw new ConfigError(
@@ -43,7 +46,14 @@ function candidateFolders(folder: string, name: string, { hub, otherHubs = [] }:
     const snapshots = existsSync(cache) ? readdirSync(cache).map((revision) => join(cache, revision)) : [];
     return [...snapshots, join(folder, id), join(folder, basename(id))];
   });
-  return [...new Set([...named, join(folder, name), folder])];
+  return [...new Set([...named, join(folder, name)])];
+}
+
+/** A cache keeps files beside its snapshots, which link to them. */
+function imagesFolder(folder: string): ImagesFolder {
+  const snapshots = dirname(folder);
+  if (basename(snapshots) !== "snapshots") return { root: folder, inside: "" };
+  return { root: dirname(snapshots), inside: join("snapshots", basename(folder)) };
 }
 
 const DEPTH = 3;
@@ -52,19 +62,24 @@ function listed(folder: string, depth = DEPTH): string[] {
   return readdirSync(folder, { withFileTypes: true })
     .flatMap((entry) => {
       const path = join(folder, entry.name);
-      if (entry.isDirectory()) return depth > 0 ? listed(path, depth - 1) : [];
+      if (statSync(path, { throwIfNoEntry: false })?.isDirectory()) return depth > 0 ? listed(path, depth - 1) : [];
       return [path];
     })
     .sort();
 }
 
-function filesOfSplit(folder: string, { config, split, files: names }: DataSource): string[] {
-  const all = listed(folder);
+function filesOfSplit(folder: string, { config, split, files: names }: DataSource, isFlat: boolean): string[] {
+  // Beside a data set's own folders there may be those of others.
+  const own = ["data", split, ...(config === undefined ? [] : [config])].map((name) => join(folder, name));
+  const all = isFlat
+    ? [...listed(folder, 0), ...own.filter(existsSync).flatMap((one) => listed(one, 1))]
+    : listed(folder);
   const exact = all.filter((file) => names?.includes(basename(file)));
   if (exact.length > 0) return exact.slice(0, 1);
   const ofSplit = all.filter((file) => {
+    if (!/\.(parquet|jsonl?|tsv|csv)$/i.test(file)) return false;
     const [stem] = basename(file).split(/[-.]/);
-    return stem === split && /\.(parquet|jsonl?|tsv|csv)$/i.test(file);
+    return stem === split || (/^\d+\.parquet$/.test(basename(file)) && basename(dirname(file)) === split);
   });
   // A folder may hold several configs; where one has the config's name, the others are left.
   const inConfig = ofSplit.filter((file) => config !== undefined && relative(folder, file).split(sep).includes(config));

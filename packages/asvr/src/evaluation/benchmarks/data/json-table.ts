@@ -1,10 +1,10 @@
 import { existsSync } from "node:fs";
-import { extname } from "node:path";
+import { extname, isAbsolute, join } from "node:path";
 import { arrayElements, lineElements } from "../../../data/elements.js";
-import { faultError } from "../../../data/faults.js";
+import { type FaultKind, faultError } from "../../../data/faults.js";
 import { readImageFile } from "../../../data/images.js";
 import { resolveImage } from "../../../data/paths.js";
-import type { Picture, Table, TableOptions } from "./table.js";
+import type { ImagesFolder, Picture, Table, TableOptions } from "./table.js";
 
 /** A JSON array of objects, or one a line (`.jsonl`); pictures are paths inside the images folder. */
 export async function openJson(file: string, { pictures, imagesFolder }: TableOptions): Promise<Table> {
@@ -44,12 +44,21 @@ export async function openJson(file: string, { pictures, imagesFolder }: TableOp
 }
 
 /** A picture in a folder; null where there is none. @throws DataError when the path leads out of the folder */
-export function filePicture(folder: string, path: string): Picture | null {
+export function filePicture({ root, inside }: ImagesFolder, path: string): Picture | null {
   try {
-    const file = resolveImage(folder, path);
+    requireRelative(path);
+    const file = resolveImage(root, join(inside, path));
     return existsSync(file) ? { key: path, bytes: () => readImageFile(file) } : null;
   } catch (error) {
     if ((error as { faults?: { kind: string }[] }).faults?.[0]?.kind === "missing-image") return null;
     throw error;
   }
+}
+
+/** Checked before `inside` is put in front, which would hide it. @throws DataError absolute-path or path-escape */
+function requireRelative(path: string): void {
+  const refuse = (kind: FaultKind) =>
+    faultError({ file: path, index: -1, field: "", kind, message: "it leads out of the folder." });
+  if (isAbsolute(path)) throw refuse("absolute-path");
+  if (path.split(/[/\\]/).includes("..")) throw refuse("path-escape");
 }

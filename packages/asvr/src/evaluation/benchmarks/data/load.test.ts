@@ -2,10 +2,10 @@ import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, beforeAll, expect, test } from "vitest";
-import { decodeBytes } from "../../../data/images.js";
 import { benchmarks } from "../all.js";
 import { writeBenchmarkFixtures } from "../fixture.js";
 import { loadBenchmark, missingFrom } from "./load.js";
+import { decodePicture } from "./table.js";
 
 let folder: string;
 beforeAll(async () => {
@@ -41,7 +41,7 @@ test.each(benchmarks.map((one) => [one.name, one] as const))(
     for (const { question, pictures } of questions) {
       expect(one.gold(question)).toBeTruthy();
       const [first] = pictures;
-      const { width, height } = await decodeBytes(await first!.bytes(), "picture");
+      const { width, height } = await decodePicture(first!);
       expect([width, height]).toEqual([12, 8]);
     }
   },

@@ -6,7 +6,7 @@ import { groupBy } from "../../record-scores.js";
 import type { Benchmark, DataSource, Shape } from "../benchmark.js";
 import { findConfig, findFiles } from "./find.js";
 import { filePicture } from "./json-table.js";
-import { ChunkCache, openTable, type Picture, type Table } from "./table.js";
+import { ChunkCache, openTable, type Picture, type Table, type TableOptions } from "./table.js";
 
 /** A question that can be asked. */
 export interface BenchmarkQuestion {
@@ -36,6 +36,9 @@ export interface Coverage {
 
 export interface LoadedBenchmark {
   benchmark: Benchmark;
+  split: string;
+  /** Where the files are. */
+  folder: string;
   questions: BenchmarkQuestion[];
   coverage: Coverage;
 }
@@ -45,6 +48,8 @@ export interface LoadOptions {
   split?: string;
   /** The first so many questions; what hangs together is kept whole. */
   limit?: number;
+  /** Whether files may lie in the folder itself: only where nothing else does. */
+  flat?: boolean;
   /** Faulty rows that may be left out. */
   maxBad?: number;
 }
@@ -56,16 +61,17 @@ export interface LoadOptions {
  */
 export async function loadBenchmark(
   benchmark: Benchmark,
-  folder: string,
-  { split, limit, maxBad = 0 }: LoadOptions = {},
+  dataFolder: string,
+  { split, limit, flat = true, maxBad = 0 }: LoadOptions = {},
 ): Promise<LoadedBenchmark> {
   const data = sourceOf(benchmark, split);
-  const { files, imagesFolder, missingShards } = findFiles(folder, benchmark.name, data);
+  const { files, folder, imagesFolder, missingShards } = findFiles(dataFolder, benchmark.name, data, flat);
   const options = { pictures: data.pictures, imagesFolder, cache: new ChunkCache() };
-  const joined = data.join && (await joinedPictures(data.join, imagesFolder, options.cache));
+  const joined = data.join && (await joinedPictures(data.join, folder, options));
   const questions: BenchmarkQuestion[] = [];
   const faults: Fault[] = [];
   const seen = new Set<string>();
+  const known = new Map<string, Picture>();
   let rows = 0;
   let position = 0;
   for (const file of files) {
@@ -84,7 +90,7 @@ export async function loadBenchmark(
           continue;
         }
         seen.add(id);
-        const pictures = picturesOf(values, data, joined);
+        const pictures = picturesOf(values, data, joined).map((picture) => firstOf(known, picture));
         if (pictures.length === 0 && picturePath !== undefined) {
           const picture = filePicture(imagesFolder, picturePath);
           if (picture) pictures.push(picture);
@@ -102,7 +108,7 @@ export async function loadBenchmark(
   requireWholeGroups(benchmark, questions, faults);
   const chosen = limit === undefined ? questions : firstClusters(questions, limit);
   const coverage: Coverage = {
-    expected: expectedRows(benchmark, split),
+    expected: expectedRows(benchmark, split, rows),
     about: data.about ?? false,
     found: rows,
     bad: rows - questions.length,
@@ -110,7 +116,7 @@ export async function loadBenchmark(
     missingShards,
     limit: chosen.length < questions.length ? chosen.length : null,
   };
-  return { benchmark, questions: chosen, coverage };
+  return { benchmark, split: data.split, folder, questions: chosen, coverage };
 }
 
 /** Why the questions are not all of the benchmark; empty when they are. */
@@ -147,8 +153,9 @@ function sourceOf({ name, data }: Benchmark, split: string | undefined): DataSou
   return { ...rest, split };
 }
 
-function expectedRows({ data }: Benchmark, split: string | undefined): number | null {
-  return split === undefined || split === data.split ? data.rows : (data.unanswered?.[split] ?? null);
+function expectedRows({ data }: Benchmark, split: string | undefined, found: number): number | null {
+  if (split !== undefined && split !== data.split) return data.unanswered?.[split] ?? null;
+  return data.otherRows?.includes(found) ? found : data.rows;
 }
 
 function shapeOf(benchmark: Benchmark, { file, columns }: Table): Shape<object> {
@@ -165,11 +172,11 @@ function shapeOf(benchmark: Benchmark, { file, columns }: Table): Shape<object> 
 async function joinedPictures(
   { config, key, picture }: NonNullable<DataSource["join"]>,
   folder: string,
-  cache: ChunkCache,
+  options: TableOptions,
 ): Promise<Map<string, Picture>> {
   const found = new Map<string, Picture>();
   for (const file of findConfig(folder, config)) {
-    const table = await openTable(file, { pictures: [picture], imagesFolder: folder, cache });
+    const table = await openTable(file, { ...options, pictures: [picture] });
     for await (const { values } of table.rows()) {
       if (values[picture]) found.set(String(values[key]), values[picture] as Picture);
     }
@@ -202,6 +209,13 @@ function requireWholeGroups(
     `${title}: ${broken.length} of ${groups.size} groups do not have ${whole.size} questions; ${name} has ${group.length}. ` +
       "Fetch the data again.",
   );
+}
+
+/** Of pictures with the same content the one met first: its bytes are read from one place. */
+function firstOf(known: Map<string, Picture>, picture: Picture): Picture {
+  const first = known.get(picture.key) ?? picture;
+  known.set(picture.key, first);
+  return first;
 }
 
 /** Whole clusters, in the order of their first question, until there are `limit` questions or a few more. */

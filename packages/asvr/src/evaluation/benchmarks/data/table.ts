@@ -4,13 +4,19 @@
  */
 import { createHash } from "node:crypto";
 import { extname } from "node:path";
+import { type DecodeOptions, decodeBytes, type RgbImage } from "../../../data/images.js";
 import { ConfigError } from "../../../errors.js";
 
 /** A picture of a question, as an encoded file. */
 export interface Picture {
-  /** Equal for equal content: questions about one picture are asked together. */
+  /** Where it is equal the content is: questions about one picture are asked together. */
   readonly key: string;
   bytes(): Promise<Uint8Array>;
+}
+
+/** Pixels of a picture, bounded as all pictures from elsewhere. @throws DataError as `decodeImage` */
+export async function decodePicture(picture: Picture, options: DecodeOptions = {}): Promise<RgbImage> {
+  return decodeBytes(await picture.bytes(), picture.key, { misnamed: "accept", ...options });
 }
 
 export interface Row {
@@ -27,11 +33,18 @@ export interface Table {
   rows(): AsyncIterable<Row>;
 }
 
+/** Where pictures are that rows name by a path. */
+export interface ImagesFolder {
+  /** Nothing outside of it is opened; links may lead anywhere inside, as in a hub's cache. */
+  root: string;
+  /** What paths are relative to, inside the root. */
+  inside: string;
+}
+
 export interface TableOptions {
   /** Columns with pictures. */
   pictures: readonly string[];
-  /** Where pictures are that rows name by a path. */
-  imagesFolder: string;
+  imagesFolder: ImagesFolder;
   cache: ChunkCache;
 }
 
