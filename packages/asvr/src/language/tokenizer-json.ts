@@ -135,7 +135,7 @@ function exactStep(step: TokenizerStep): TokenizerStep {
   if (step.pretokenizers) return { ...step, pretokenizers: step.pretokenizers.map(exactStep) };
   if (step.type === "Digits") return splitAt(step.individual_digits ? "\\p{N}" : "\\p{N}+");
   if (step.type === "ByteLevel" && step.use_regex !== false) {
-    const space: TokenizerStep = { type: "Replace", pattern: { Regex: "\\A(?! )" }, content: " " };
+    const space: TokenizerStep = { type: "Replace", pattern: { Regex: "\\A[^ ]" }, content: " $&" };
     const bytes = { ...step, use_regex: false, add_prefix_space: false };
     return sequence([...(step.add_prefix_space ? [space] : []), splitAt(GPT2_PATTERN), bytes]);
   }
