@@ -5,7 +5,14 @@
  */
 export * from "./analysis/attention.js";
 export type { ConfigPlace } from "./checkpoints/config-place.js";
+export { exportGguf } from "./checkpoints/export/gguf.js";
+export type { GgufFloat } from "./checkpoints/export/gguf-language.js";
+export { type Exported, exportHuggingFace } from "./checkpoints/export/hf.js";
+export { type ExportSource, hubSource } from "./checkpoints/export/source.js";
+export { GgufFile, openGguf } from "./checkpoints/gguf/file.js";
+export type { GgufEntry } from "./checkpoints/gguf/header.js";
 export { loadGgufLanguageModel } from "./checkpoints/gguf/language-model.js";
+export type { GgmlType, GgufValue } from "./checkpoints/gguf/types.js";
 export { type Inspection, inspectCheckpoint } from "./checkpoints/inspect/inspect.js";
 export type { Part } from "./checkpoints/inspect/parts.js";
 export { llamaConfig } from "./checkpoints/llama-config.js";
