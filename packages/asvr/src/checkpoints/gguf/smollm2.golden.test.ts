@@ -1,6 +1,5 @@
 import { createHash } from "node:crypto";
-import { availableParallelism } from "node:os";
-import { F, setThreads, type Tensor, tensor, tidy } from "@asvr/torch";
+import { F, type Tensor, tensor, tidy } from "@asvr/torch";
 import { expectClose, goldenFamily, type Tolerance } from "@asvr/torch/testing";
 import { expect, vi } from "vitest";
 import { KeyValueCache, type LlamaForCausalLM } from "../../language/llama.js";
@@ -9,9 +8,8 @@ import { llamaConfig } from "../llama-config.js";
 import { loadGgufLanguageModel } from "./language-model.js";
 import { smollm2File } from "./smollm2-file.js";
 
-// A real model: twenty prompts and 640 tokens take a quarter of a minute of two cores, longer beside other test files.
+// A real model: twenty prompts and 640 tokens take a quarter of a minute of one core, longer on a busy machine.
 vi.setConfig({ testTimeout: 300_000 });
-setThreads(Math.min(4, availableParallelism()));
 
 interface Sidecar {
   readonly gguf: { readonly file: string };
