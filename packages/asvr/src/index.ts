@@ -23,8 +23,15 @@ export { type AnswerEvent, type AskOptions, BusyError, type ChatService } from "
 export { type OpenOptions, openChatModel } from "./chat/open.js";
 export { WorkerChat } from "./chat/worker-chat.js";
 export type { ConfigPlace } from "./checkpoints/config-place.js";
+export { exportGguf } from "./checkpoints/export/gguf.js";
+export type { GgufFloat } from "./checkpoints/export/gguf-language.js";
+export { type Exported, exportHuggingFace } from "./checkpoints/export/hf.js";
+export { type ExportSource, hubSource } from "./checkpoints/export/source.js";
+export { GgufFile, openGguf } from "./checkpoints/gguf/file.js";
+export type { GgufEntry } from "./checkpoints/gguf/header.js";
 export { loadGgufLanguageModel } from "./checkpoints/gguf/language-model.js";
 export { tokenizerFromGguf } from "./checkpoints/gguf/tokenizer.js";
+export type { GgmlType, GgufValue } from "./checkpoints/gguf/types.js";
 export { type HubOptions, type HubProgress, resolveCheckpoint } from "./checkpoints/hub/resolve.js";
 export { type Inspection, inspectCheckpoint } from "./checkpoints/inspect/inspect.js";
 export type { Part } from "./checkpoints/inspect/parts.js";

@@ -8,7 +8,7 @@ import { pairsFromHalves } from "../gguf/rows.js";
 import { field, type GgufField, type GgufWeight } from "../gguf/write.js";
 
 /** How matrices are stored; vectors are float32 in any case, as llama.cpp wants them. */
-export type GgufFloat = GgufWeight["type"];
+export type GgufFloat = "F32" | "F16" | "BF16";
 
 /** llama.cpp's number of a file's commonest type. */
 export const fileTypes: Readonly<Record<GgufFloat, number>> = { F32: 0, F16: 1, BF16: 32 };

@@ -111,5 +111,5 @@ test.skipIf(!hasTransformers).each(["micro", "v1"] as const)(
       }),
     );
   },
-  120_000,
+  300_000,
 );

@@ -239,9 +239,21 @@ test.each(malformed)("a malformed file is refused at once: %s", (_, content, mes
 test("no file, a folder, a header that never ends", () => {
   expect(() => openGguf(join(folder, "none"))).toThrow(/none: can't be read: ENOENT/);
   expect(() => openGguf(folder)).toThrow(CheckpointError);
-  writeFileSync(path, pair(9, uint32(0), uint64(100_000_000n)));
-  truncateSync(path, 200_000_000); // sparse
-  expect(() => openGguf(path)).toThrow(/header is longer than/);
+  const sparse = (content: Buffer) => {
+    writeFileSync(path, content);
+    truncateSync(path, 200_000_000);
+    return () => openGguf(path).dispose();
+  };
+  expect(sparse(pair(9, uint32(0), uint64(100_000_000n)))).toThrow(
+    /100000000 elements of metadata "k".*2097152 are allowed/,
+  );
+  expect(sparse(pair(8, uint64(100_000_000n)))).toThrow(/100000000 bytes of metadata "k".*33554432 are allowed/);
+  expect(sparse(pair(8, uint64(33_000_000n)))).not.toThrow();
+  const long = Buffer.concat([start(0n, 2n), string("a"), uint32(8), uint64(30_000_000n), Buffer.alloc(30_000_000)]);
+  const twice = Buffer.concat([long, string("b"), uint32(8), uint64(30_000_000n)]);
+  expect(sparse(twice)).toThrow(/header is longer than 33554432 bytes, at metadata "b"/);
+  expect(sparse(start(1_000_000n, 0n))).toThrow(/1000000 tensors are announced, 65536 are allowed/);
+  expect(sparse(start(0n, 1_000_000n))).toThrow(/1000000 metadata entries are announced, 65536 are allowed/);
 });
 
 test("a file that was cut off or changed is read or refused, never anything else", () => {

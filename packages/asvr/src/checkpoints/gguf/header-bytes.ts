@@ -1,7 +1,7 @@
 import { readSync } from "node:fs";
 
-/** More would be an attempt to exhaust memory: the longest vocabularies take a quarter of it. */
-export const MAX_HEADER_BYTES = 64 << 20;
+/** More would be an attempt to exhaust memory: the longest vocabularies take half of it. */
+export const MAX_HEADER_BYTES = 32 << 20;
 
 const FIRST_READ = 1 << 20;
 

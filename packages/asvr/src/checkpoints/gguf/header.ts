@@ -1,6 +1,6 @@
 import { closeSync, fstatSync, openSync } from "node:fs";
 import { CheckpointError } from "@asvr/torch";
-import { HeaderBytes } from "./header-bytes.js";
+import { HeaderBytes, MAX_HEADER_BYTES } from "./header-bytes.js";
 import {
   DEFAULT_ALIGNMENT,
   type GgmlType,
@@ -37,6 +37,11 @@ const MAX_ALIGNMENT = 1 << 16;
 const MIN_PAIR_BYTES = 13; // an empty key, a kind, one byte
 const MIN_TENSOR_BYTES = 32; // an empty name, one dimension, type and place
 
+// More than any model has, and few enough to be refused, or read, in a moment.
+const MAX_PAIRS = 1 << 16;
+const MAX_TENSORS = 1 << 16;
+const MAX_ELEMENTS = 1 << 21; // of one array of the metadata
+
 /**
  * What a GGUF file (version 2 or 3, little-endian) says, without reading a tensor. Every count, length and place is
  * checked against the file before it is used; tensors may neither overlap nor reach past the end.
@@ -69,8 +74,8 @@ function parseHeader(bytes: HeaderBytes, fail: Fail): GgufHeader {
     const swapped = version === 0x02000000 || version === 0x03000000;
     fail(swapped ? "it is big-endian; little-endian files are read" : `it is of version ${version}; 2 and 3 are read`);
   }
-  const tensorCount = readCount(bytes, "tensors", MIN_TENSOR_BYTES, fail);
-  const pairCount = readCount(bytes, "metadata entries", MIN_PAIR_BYTES, fail);
+  const tensorCount = readCount(bytes, "tensors", { minBytes: MIN_TENSOR_BYTES, most: MAX_TENSORS }, fail);
+  const pairCount = readCount(bytes, "metadata entries", { minBytes: MIN_PAIR_BYTES, most: MAX_PAIRS }, fail);
   const metadata = new Map<string, GgufValue>();
   for (let index = 0; index < pairCount; index++) {
     const key = readString(bytes, `the key of metadata entry ${index}`, fail);
@@ -94,18 +99,24 @@ function parseHeader(bytes: HeaderBytes, fail: Fail): GgufHeader {
 }
 
 /** A number of things of at least `minBytes` each, of which no more can be there than the file has room for. */
-function readCount(bytes: HeaderBytes, what: string, minBytes: number, fail: Fail): number {
+function readCount(bytes: HeaderBytes, what: string, { minBytes, most }: Limits, fail: Fail): number {
   const count = bytes.take(8, `the number of ${what}`).readBigUInt64LE();
   if (count * BigInt(minBytes) > BigInt(bytes.left)) {
     fail(`${count} ${what} are announced, for which the ${bytes.left} bytes that follow have no room`);
   }
+  if (count > BigInt(most)) fail(`${count} ${what} are announced, ${most} are allowed`);
   return Number(count);
+}
+
+interface Limits {
+  readonly minBytes: number;
+  readonly most: number;
 }
 
 const text = new TextDecoder("utf-8", { fatal: true, ignoreBOM: true });
 
 function readString(bytes: HeaderBytes, what: string, fail: Fail): string {
-  const length = readCount(bytes, `bytes of ${what}`, 1, fail);
+  const length = readCount(bytes, `bytes of ${what}`, { minBytes: 1, most: MAX_HEADER_BYTES }, fail);
   try {
     return text.decode(bytes.take(length, what));
   } catch (cause) {
@@ -140,7 +151,7 @@ function readValue(bytes: HeaderBytes, what: string, fail: Fail): GgufValue {
   const element = readKind(bytes, `the elements of ${what}`, fail);
   if (element === "array") fail(`${what} is an array of arrays`);
   const width = numbers[element]?.[0] ?? (element === "bool" ? 1 : 8);
-  const count = readCount(bytes, `elements of ${what}`, width, fail);
+  const count = readCount(bytes, `elements of ${what}`, { minBytes: width, most: MAX_ELEMENTS }, fail);
   const fixed = numbers[element];
   if (fixed) {
     const all = bytes.take(count * width, what);

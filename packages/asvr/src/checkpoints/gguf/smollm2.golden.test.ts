@@ -1,12 +1,15 @@
 import { createHash } from "node:crypto";
 import { F, type Tensor, tensor, tidy } from "@asvr/torch";
 import { expectClose, goldenFamily, type Tolerance } from "@asvr/torch/testing";
-import { expect } from "vitest";
+import { expect, vi } from "vitest";
 import { KeyValueCache, type LlamaForCausalLM } from "../../language/llama.js";
 import { visibilityMask } from "../../model/layout.js";
 import { llamaConfig } from "../llama-config.js";
 import { loadGgufLanguageModel } from "./language-model.js";
 import { smollm2File } from "./smollm2-file.js";
+
+// A real model: twenty prompts and 640 tokens take a quarter of a minute of one core, longer on a busy machine.
+vi.setConfig({ testTimeout: 300_000 });
 
 interface Sidecar {
   readonly gguf: { readonly file: string };
