@@ -1,5 +1,5 @@
 import type { RgbImage } from "../data/images.js";
-import type { ChatMessage as TemplateMessage } from "../language/chat-template.js";
+import type { TemplateMessage } from "../language/chat-template.js";
 import type { ChatMessage } from "./chat-model.js";
 
 /** The pictures of a conversation, in order. */

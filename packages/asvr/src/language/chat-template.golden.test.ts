@@ -1,7 +1,7 @@
 import { goldenFamily } from "@asvr/torch/testing";
 import { expect } from "vitest";
 import { DataError } from "../errors.js";
-import { type ChatMessage, ChatTemplate } from "./chat-template.js";
+import { ChatTemplate, type TemplateMessage } from "./chat-template.js";
 
 interface Sidecar {
   readonly templates: readonly {
@@ -14,7 +14,7 @@ interface Sidecar {
 }
 interface Case {
   readonly label: string;
-  readonly messages: readonly ChatMessage[];
+  readonly messages: readonly TemplateMessage[];
   readonly prompt?: string;
   readonly prompt_generation?: string;
   readonly prompt_continue?: string;

@@ -4,12 +4,12 @@ import { join } from "node:path";
 import fc from "fast-check";
 import { afterAll, beforeEach, describe, expect, test } from "vitest";
 import { ConfigError, DataError } from "../errors.js";
-import { type ChatMessage, ChatTemplate } from "./chat-template.js";
+import { ChatTemplate, type TemplateMessage } from "./chat-template.js";
 import { renderConversation, v1 } from "./conversation.js";
 
-const user = (content: ChatMessage["content"]): ChatMessage => ({ role: "user", content });
-const assistant = (content: ChatMessage["content"]): ChatMessage => ({ role: "assistant", content });
-const system = (content: string): ChatMessage => ({ role: "system", content });
+const user = (content: TemplateMessage["content"]): TemplateMessage => ({ role: "user", content });
+const assistant = (content: TemplateMessage["content"]): TemplateMessage => ({ role: "assistant", content });
+const system = (content: string): TemplateMessage => ({ role: "system", content });
 const chat = [user("Hi"), assistant("Hello."), user("Bye")];
 const generation = { addGenerationPrompt: true };
 

@@ -8,7 +8,7 @@ import { IMAGE_TAG } from "./conversation.js";
 /** A part of what is said: text, or the place of a picture. */
 export type ContentPart = { readonly type: "text"; readonly text: string } | { readonly type: "image" };
 
-export interface ChatMessage {
+export interface TemplateMessage {
   /** `system`, `user`, `assistant`, or whatever else the template knows. */
   readonly role: string;
   readonly content: string | readonly ContentPart[];
@@ -81,7 +81,7 @@ export class ChatTemplate {
    * @throws DataError when the template refuses the conversation, with what it says
    * @throws ConfigError when the template fails, or takes more than `jinjaLimits`
    */
-  render(messages: readonly ChatMessage[], options: RenderOptions = {}): string {
+  render(messages: readonly TemplateMessage[], options: RenderOptions = {}): string {
     const { addGenerationPrompt = false, continueFinalMessage = false, variables = {}, now = new Date() } = options;
     if (addGenerationPrompt && continueFinalMessage) {
       throw new ConfigError(
@@ -113,7 +113,7 @@ export class ChatTemplate {
     }
   }
 
-  #contentOf({ content }: ChatMessage): ChatMessage["content"] {
+  #contentOf({ content }: TemplateMessage): TemplateMessage["content"] {
     if (typeof content !== "string") return this.#takesParts ? content : flatten(content);
     return this.#takesStrings ? content : [{ type: "text", text: content }];
   }
@@ -129,7 +129,7 @@ function flatten(parts: readonly ContentPart[]): string {
 /** Stands at the end of the message to go on with. A template that strips what is said strips the space. */
 const END_MARK = "\u{F0000}END OF WHAT IS SAID\u{F0000}";
 
-function markEnd(messages: { content: ChatMessage["content"] }[]): void {
+function markEnd(messages: { content: TemplateMessage["content"] }[]): void {
   const last = messages.at(-1);
   const content = last?.content;
   if (last && typeof content === "string") {
