@@ -1,4 +1,4 @@
-import { CheckpointError, nn, noGrad, tidy } from "@asvr/torch";
+import { CheckpointError, nn, noGrad, setThreads, threads, tidy } from "@asvr/torch";
 import { LlamaForCausalLM } from "../../language/llama.js";
 import type { LoadOptions } from "../llava.js";
 import { type GgufFile, openGguf } from "./file.js";
@@ -17,12 +17,16 @@ export function loadGgufLanguageModel(path: string, options: LoadOptions = {}): 
   const config = ggufLlamaConfig(file);
   requireSameTensors(file, ggufShapes(config)); // before a size that the metadata claims is allocated
   const model = nn.creating({ ...options, initialise: false }, () => new LlamaForCausalLM(config));
+  const before = threads();
+  setThreads(1); // what is decoded at a time is too little to share: several threads take longer
   try {
     readWeights(file, model);
     return model;
   } catch (error) {
     model.dispose();
     throw error;
+  } finally {
+    setThreads(before);
   }
 }
 
