@@ -92,7 +92,7 @@ export function textConfig(language: LlamaConfig, maxLength: number): Record<str
     rms_norm_eps: language.rmsNormEps,
     max_position_embeddings: isDynamic
       ? (language.ropeScaling as { originalLength: number }).originalLength
-      : maxLength,
+      : (language.maxPositionEmbeddings ?? maxLength),
     tie_word_embeddings: language.tieWordEmbeddings,
     hidden_act: "silu",
     ...(window !== undefined && { sliding_window: window }),

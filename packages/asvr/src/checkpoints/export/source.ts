@@ -3,14 +3,17 @@ import { readdir, readFile } from "node:fs/promises";
 import { dirname, join } from "node:path";
 import { CheckpointError, type DType, type nn, openWeights } from "@asvr/torch";
 import { ConfigError } from "../../errors.js";
-import { templates } from "../../language/conversation.js";
+import { IMAGE_TAG, templates } from "../../language/conversation.js";
 import { TextTokenizer, type TokenizerConfig } from "../../language/tokenizer.js";
 import type { Llava } from "../../model/llava.js";
+import { layout } from "../../reproduce/layout.js";
 import { ownPreprocessing } from "../../reproduce/parts/own-pictures.js";
 import { tokenizerFile } from "../../reproduce/parts/own-words.js";
 import type { PartContext } from "../../reproduce/parts/part.js";
 import { loadTrainedRow, type TrainedRow } from "../../reproduce/trained-row.js";
 import { latestCheckpoint } from "../../training/checkpoint.js";
+import { openGguf } from "../gguf/file.js";
+import { ggufTokenizerFiles } from "../gguf/tokenizer.js";
 import { loadLlava } from "../llava.js";
 import { hubLlavaConfig } from "./hub-config.js";
 import { modelCard, scoresOfRun } from "./model-card.js";
@@ -75,7 +78,7 @@ async function runFiles(
   model: Llava,
 ): Promise<Map<string, string>> {
   const { recipe } = row;
-  const words = tokenizerFile(context.folder, run);
+  const words = await runWords(context.folder, run, row);
   const { madeWith = {} } = JSON.parse(await readFile(join(run, "recipe.json"), "utf8")) as {
     madeWith?: Record<string, string>;
   };
@@ -92,16 +95,35 @@ async function runFiles(
     },
     hasHead: row.model.supervision !== null,
   });
-  const tokenizer = await readFile(words, "utf8");
-  const config = JSON.parse(await readFile(join(dirname(words), "tokenizer_config.json"), "utf8")) as TokenizerConfig;
-  return new Map([...hubFiles(row, model, { tokenizer, config }), ["README.md", card]]);
+  return new Map([...hubFiles(row, model, words), ["README.md", card]]);
 }
 
-/** What transformers reads beside the weights. `words`: tokenizer.json as it is, and what is in tokenizer_config.json. */
+interface Words {
+  /** tokenizer.json */
+  readonly tokenizer: string;
+  /** tokenizer_config.json */
+  readonly config: TokenizerConfig;
+}
+
+/** The files of a run's text tokenizer; that of a published model gets the token for pictures that it lacks. */
+async function runWords(study: string, run: string, { tokenizer }: Pick<TrainedRow, "tokenizer">): Promise<Words> {
+  const published = layout.publishedModel(study);
+  const file = tokenizerFile(study, run);
+  if (!existsSync(join(run, "tokenizer.json")) && existsSync(published)) {
+    using opened = openGguf(published);
+    const hasToken = tokenizer.tokenId(IMAGE_TAG) !== undefined;
+    const { json, config } = ggufTokenizerFiles(opened.metadata, hasToken ? [] : [IMAGE_TAG]);
+    return { tokenizer: JSON.stringify({ version: "1.0", truncation: null, padding: null, ...json }), config };
+  }
+  const config = JSON.parse(await readFile(join(dirname(file), "tokenizer_config.json"), "utf8")) as TokenizerConfig;
+  return { tokenizer: await readFile(file, "utf8"), config };
+}
+
+/** What transformers reads beside the weights. */
 export function hubFiles(
   { recipe, tokenizer }: Pick<TrainedRow, "recipe" | "tokenizer">,
   model: Llava,
-  words: { readonly tokenizer: string; readonly config: TokenizerConfig },
+  words: Words,
 ): Map<string, string> {
   const json = (value: unknown) => `${JSON.stringify(value, null, 2)}\n`;
   const chat = chatTemplate(templates[recipe.stages.tuning.template]);

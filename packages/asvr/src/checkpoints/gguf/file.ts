@@ -4,7 +4,7 @@ import { type GgufEntry, type GgufHeader, readGgufHeader } from "./header.js";
 import type { GgufValue } from "./types.js";
 
 /** So many elements are decoded at a time: what is needed beside the result stays in the caches. */
-const CHUNK_ELEMENTS = 1 << 20;
+const CHUNK_ELEMENTS = 1 << 16;
 
 /** A GGUF file, opened: metadata, names, shapes and types of its tensors, and tensors on demand. Made by `openGguf`. */
 export class GgufFile {

@@ -1,4 +1,4 @@
-import { CheckpointError, type DType, nn, noGrad, tidy } from "@asvr/torch";
+import { CheckpointError, type DType, nn, noGrad, setThreads, threads, tidy } from "@asvr/torch";
 import { LlamaForCausalLM } from "../../language/llama.js";
 import { type GgufFile, openGguf } from "./file.js";
 import { ggufLlamaConfig, ROPE_FACTORS } from "./llama-metadata.js";
@@ -19,12 +19,16 @@ export function loadGgufLanguageModel(
   const config = ggufLlamaConfig(file);
   requireSameTensors(file, ggufShapes(config)); // before a size that the metadata claims is allocated
   const model = nn.creating({ ...options, initialise: false }, () => new LlamaForCausalLM(config));
+  const before = threads();
+  setThreads(1); // what is decoded at a time is too little to share: several threads take longer
   try {
     readWeights(file, model);
     return model;
   } catch (error) {
     model.dispose();
     throw error;
+  } finally {
+    setThreads(before);
   }
 }
 

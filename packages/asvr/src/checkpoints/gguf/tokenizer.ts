@@ -10,7 +10,7 @@ import {
 import { SentencePieceProcessor } from "../../language/sentencepiece/processor.js";
 import { TextTokenizer } from "../../language/tokenizer.js";
 import type { AddedToken, TokenizerConfig } from "../../language/tokenizer-engine.js";
-import { requireTokenizerJson, type TokenizerStep } from "../../language/tokenizer-json.js";
+import { requireTokenizerJson, type TokenizerJson, type TokenizerStep } from "../../language/tokenizer-json.js";
 import { patterns } from "./pre-tokenizers.js";
 
 /** What a GGUF file says of itself. */
@@ -40,10 +40,37 @@ export function tokenizerFromGguf(metadata: Metadata): TextTokenizer {
     );
   }
   const vocabulary = readVocabulary(metadata);
-  return kind === "gpt2" ? byteLevel(metadata, vocabulary) : sentencePiece(metadata, vocabulary);
+  if (kind === "llama") return sentencePiece(metadata, vocabulary);
+  return new TextTokenizer(byteLevel(metadata, vocabulary), vocabulary.names);
 }
 
-function byteLevel(metadata: Metadata, vocabulary: GgufVocabulary): TextTokenizer {
+/**
+ * The byte-level BPE of a GGUF file as the two files of Hugging Face's: tokenizer.json and tokenizer_config.json.
+ * @param more special tokens to put after the vocabulary
+ * @throws ConfigError for a vocabulary of another kind
+ */
+export function ggufTokenizerFiles(
+  metadata: Metadata,
+  more: readonly string[] = [],
+): { json: TokenizerJson; config: TokenizerConfig } {
+  const kind = metadata.get("tokenizer.ggml.model");
+  if (kind !== "gpt2") {
+    throw new ConfigError(
+      `GGUF tokenizer: tokenizer.ggml.model is ${JSON.stringify(kind)}; as a tokenizer.json gpt2 can be written.`,
+    );
+  }
+  const vocabulary = readVocabulary(metadata);
+  const count = vocabulary.tokens.length;
+  const added = more.map((content, index): AddedToken => ({ id: count + index, content, special: true }));
+  // The other fields must be there for the reference's reader.
+  const whole = [...vocabulary.added, ...added].map((token) => ({
+    ...{ single_word: false, lstrip: false, rstrip: false, normalized: false },
+    ...token,
+  }));
+  return { json: byteLevel(metadata, { ...vocabulary, added: whole }), config: vocabulary.names };
+}
+
+function byteLevel(metadata: Metadata, vocabulary: GgufVocabulary): TokenizerJson {
   const { tokens, added, names, addBos, addEos } = vocabulary;
   const pre = metadata.get("tokenizer.ggml.pre") ?? "default";
   const known = patterns.get(String(pre));
@@ -58,7 +85,7 @@ function byteLevel(metadata: Metadata, vocabulary: GgufVocabulary): TextTokenize
   const splits = known.splits.map(
     (Regex): TokenizerStep => ({ type: "Split", pattern: { Regex }, behavior: "Isolated", invert: false }),
   );
-  const json = requireTokenizerJson({
+  return requireTokenizerJson({
     added_tokens: added,
     normalizer: known.composes ? { type: "NFC" } : null,
     pre_tokenizer: { type: "Sequence", pretokenizers: [...splits, bytes] },
@@ -76,7 +103,6 @@ function byteLevel(metadata: Metadata, vocabulary: GgufVocabulary): TextTokenize
     },
     decoder: bytes,
   });
-  return new TextTokenizer(json, names);
 }
 
 function sentencePiece(metadata: Metadata, vocabulary: GgufVocabulary): TextTokenizer {
