@@ -7,9 +7,9 @@ import {
   buildSamples,
   buildVisionLanguageModel,
   loadRecords,
+  recipeOf,
   type Sample,
   TextTokenizer,
-  table1,
   templates,
 } from "asvr";
 import { buildTokenizer, files, type MicroFile, objectiveOf, writeDescribed } from "../micro/files.js";
@@ -20,7 +20,7 @@ const QUESTIONS = 11; // as the demo has it
 const { folder, steps, threads } = JSON.parse(process.argv[2]!) as { folder: string; steps: number; threads: number };
 setThreads(threads);
 
-const recipes = { llava: table1("llava", "micro"), asvr: table1("asvr", "micro") };
+const recipes = { llava: recipeOf("table1", "llava", "micro"), asvr: recipeOf("table1", "asvr", "micro") };
 const recipe = recipes.asvr;
 const { patchSize, imageSize, hiddenSize } = recipe.encoder;
 const imageTokens = (imageSize / patchSize) ** 2;

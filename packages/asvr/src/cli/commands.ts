@@ -2,7 +2,8 @@ import { Command } from "commander";
 import { ConfigError } from "../errors.js";
 import { DEFAULT_MICRO_SIZES } from "../micro/sizes.js";
 import { THINGS_NAMES } from "../micro/things.js";
-import { allRows, table1 } from "../recipes/table1.js";
+import { baselines } from "../recipes/baselines.js";
+import { allRows } from "../recipes/table1.js";
 import type { AttentionOptions } from "./attention.js";
 import { type BenchmarkOptions, scoreCommand, withBenchmarkOptions } from "./benchmark-commands.js";
 import { chatCommand, serveCommand } from "./chat-commands.js";
@@ -45,21 +46,25 @@ export function leafCommands(): Command[] {
 function reproduceCommand(): Command {
   return new Command("reproduce")
     .description("run a table of the paper: every part, every row, every seed, then the report")
-    .argument("<table>", "which table: table1")
+    .argument("<table>", "table1, table2 … table10, or all")
     .option(
       "--scale <scale>",
-      "micro: the embedded world, minutes on a CPU; small: SmolLM2-135M over it, an hour",
+      "micro: the embedded world, minutes on a CPU; small: SmolLM2-135M over it, an hour; paper: --plan only",
       "micro",
     )
-    .option("--rows <rows>", "rows by id, with commas, or all; default: those of the demo")
+    .option("--rows <rows>", "rows by id, with commas, or all; default: all, of table1 those of the demo")
     .option("--seeds <count>", "seeds of each row: 0 to count-1 (default: 1)", positive)
     .option("--steps <steps>", "tuning steps of each row; pretraining has an eighth of them", positive)
     .option("--quick", "every part in under two minutes; the scores mean nothing", false)
     .option("--settings <file>", "sizes and steps of every part, as the settings.json of a study's folder")
-    .option("--out <folder>", "run folder (default: runs/demo, runs/small with --scale small, runs/quick with --quick)")
+    .option(
+      "--out <folder>",
+      "run folder (default: runs/demo, runs/table2 …, runs/small with --scale small, runs/quick with --quick)",
+    )
     .option("--jobs <count>", "parts that run side by side (default: one for each core)", positive)
     .option("--shared-seed <seed>", "draws the world and the shared parts (default: 0)", wholeNumber)
     .option("--matmul <dtype>", "of matrix products: float32, bfloat16, or auto, whichever is faster here", "auto")
+    .option("--plan", "show what would run, in what order, from what, and what is missing; run nothing", false)
     .option("--fresh", "make parts again that the folder holds with other settings", false)
     .option(
       "--record [name]",
@@ -69,10 +74,13 @@ function reproduceCommand(): Command {
     .addHelpText(
       "after",
       `
-The same command goes on where it was stopped. Rows: ${allRows.join(", ")}.
+The same command goes on where it was stopped. Rows of table1: ${allRows.join(", ")}.
+Other tables have the paper's rows: asvr recipes lists them. At micro scale table1, table2 and table8 run.
 
-Example:
-  asvr reproduce table1 --scale micro --rows llava,asvr --seeds 3 --out runs/three-seeds`,
+Examples:
+  asvr reproduce table1 --scale micro --rows llava,asvr --seeds 3 --out runs/three-seeds
+  asvr reproduce table8 --scale micro --seeds 3
+  asvr reproduce all --scale paper --plan`,
     )
     .action(async (table: string, options: ReproduceOptions) =>
       (await import("./reproduce.js")).reproduce(table, options),
@@ -82,7 +90,7 @@ Example:
 function trainCommand(): Command {
   return new Command("train")
     .description("train one recipe through its stages, on the micro world or on your own pictures and questions")
-    .argument("<recipe>", "table1/ROW, micro/ROW or small/ROW")
+    .argument("<recipe>", "tableN/ROW, micro/ROW or small/ROW")
     .requiredOption("--out <folder>", "run folder")
     .option("--scale <scale>", "micro, or small: SmolLM2-135M as language model", "micro")
     .option("--seed <seed>", "draws initialisations and the order of the data", wholeNumber, 0)
@@ -159,7 +167,7 @@ Example:
 }
 
 function dataCommand(): Command {
-  const { maxLength } = table1("llava", "micro").data;
+  const { maxLength } = baselines.micro.data;
   const check = new Command("check")
     .description("look at every record and every picture of LLaVA-format data, without training")
     .argument("<file>", "a JSON array of records, or one record a line in a file that ends in .jsonl")

@@ -9,7 +9,7 @@ import { templates } from "../language/conversation.js";
 import { TextTokenizer } from "../language/tokenizer.js";
 import { buildTokenizer, buildTokenizerConfig } from "../micro/tokenizer.js";
 import { MOST_NEW_WORDS, withWords } from "../micro/vocabulary.js";
-import { table1 } from "../recipes/table1.js";
+import { baselines } from "../recipes/baselines.js";
 import { interruptSignal, printJson } from "./options.js";
 import { progressDisplay } from "./progress.js";
 
@@ -20,7 +20,7 @@ export interface CheckOptions {
   json: boolean;
 }
 
-const { encoder } = table1("llava", "micro");
+const { encoder } = baselines.micro;
 const imageTokens = Math.floor(encoder.imageSize / encoder.patchSize) ** 2;
 
 /** Prints what is wrong with records and pictures; the exit status says whether it is too much. */

@@ -1,14 +1,16 @@
 import { existsSync } from "node:fs";
 import { join } from "node:path";
 import { ConfigError } from "../errors.js";
-import { allRows, type Table1Row } from "../recipes/table1.js";
+import { type Scale, scales } from "../recipes/baselines.js";
+import { requireRunnable } from "../recipes/missing.js";
+import { recipeOf, studyRows, tableNamed, tableNames } from "../recipes/tables.js";
 import { recordResults } from "../report/record.js";
 import { writeReport } from "../report/report.js";
 import { fasterMatmul } from "../reproduce/matmul.js";
-import { quickened, type StudySettings, settingsOfScale } from "../reproduce/settings.js";
+import { quickened, STUDY_TABLES, type StudySettings, settingsOf } from "../reproduce/settings.js";
 import { readSettings, readSettingsFile, runStudy } from "../reproduce/study.js";
-import { interruptSignal, oneOf, printJson } from "./options.js";
-import { progressDisplay } from "./progress.js";
+import { interruptSignal, oneOf, printJson, studyFolder } from "./options.js";
+import { type ProgressDisplay, progressDisplay } from "./progress.js";
 
 export interface ReproduceOptions {
   scale: string;
@@ -22,59 +24,112 @@ export interface ReproduceOptions {
   sharedSeed?: number;
   matmul: string;
   fresh: boolean;
+  plan: boolean;
   record?: string | true;
   json: boolean;
 }
 
-/** Runs a study, or what is left of it, and writes its report. */
+/** Runs a table's study, or what is left of it, and writes its report; `all`: one table after the other. */
 export async function reproduce(table: string, options: ReproduceOptions): Promise<void> {
-  oneOf("the table", table, ["table1"]);
-  const scale = oneOf<StudySettings["scale"]>("--scale", options.scale, ["micro", "small"]);
-  const folder = options.out ?? (options.quick ? "runs/quick" : scale === "micro" ? "runs/demo" : `runs/${scale}`);
-  const settings = await resolveSettings(options, folder);
+  const scale = oneOf<Scale>("--scale", options.scale, scales);
+  oneOf("the table", table, [...tableNames, "all"]);
+  if (options.plan) return (await import("./plan.js")).plan(table, scale, options);
+  if (scale === "paper") {
+    const row = options.rows?.split(",")[0] ?? Object.keys(tableNamed(table === "all" ? "table1" : table).rows)[0]!;
+    requireRunnable(recipeOf(table === "all" ? "table1" : table, row, scale));
+  }
   const display = progressDisplay();
+  const signal = interruptSignal(display);
+  const results: object[] = [];
   try {
-    const count = await runStudy({
-      folder,
-      settings,
-      command: `asvr ${process.argv.slice(2).join(" ")}`,
-      jobs: options.jobs,
-      fresh: options.fresh,
-      signal: interruptSignal(display),
-      onKept: (parts) => display.note(`done before: ${parts.join(", ")}`),
-      onStart: (part) => display.start(part),
-      onProgress: (part, progress) => display.update(part, progress),
-      onDone: (part, { seconds, detail }) => display.done(part, seconds, detail),
-    });
-    if (count === 0) display.note(`nothing to do in ${folder}: every part is done; only the report is written again`);
+    for (const one of studyTables(table, options)) {
+      results.push(await reproduceTable(one, options, { display, signal, isOneOfAll: table === "all" }));
+    }
   } finally {
     display.close();
   }
+  if (options.json) printJson(table === "all" ? results : results[0]);
+}
+
+/** @throws ConfigError for a table that has no row at a scale that runs here */
+export function studyTables(table: string, { rows, settings }: ReproduceOptions): StudySettings["table"][] {
+  if (table === "all") {
+    if (rows === undefined && settings === undefined) return [...STUDY_TABLES];
+    throw new ConfigError("--rows and --settings are of one table: name it in the place of all");
+  }
+  if ((STUDY_TABLES as readonly string[]).includes(table)) return [table as StudySettings["table"]];
+  throw new ConfigError(
+    `${table} has no equivalent at this scale: ${tableNamed(table).lacking}. --scale paper --plan shows it at the paper's.`,
+  );
+}
+
+/** Where a table's study lies: as asked for, with `all` in a folder of its own inside. */
+export function folderOf(table: string, { out, quick, scale }: ReproduceOptions, isOneOfAll: boolean): string {
+  if (out !== undefined) return isOneOfAll ? join(out, table) : out;
+  if (!quick) return studyFolder(table, scale);
+  return table === "table1" ? "runs/quick" : `runs/quick-${table}`;
+}
+
+async function reproduceTable(
+  table: StudySettings["table"],
+  options: ReproduceOptions,
+  { display, signal, isOneOfAll }: { display: ProgressDisplay; signal: AbortSignal; isOneOfAll: boolean },
+): Promise<object> {
+  const folder = folderOf(table, options, isOneOfAll);
+  const settings = await resolveSettings(table, options, folder);
+  const count = await runStudy({
+    folder,
+    settings,
+    command: `asvr ${process.argv.slice(2).join(" ")}`,
+    jobs: options.jobs,
+    fresh: options.fresh,
+    signal,
+    onKept: (parts) => display.note(`done before: ${parts.join(", ")}`),
+    onStart: (part) => display.start(part),
+    onProgress: (part, progress) => display.update(part, progress),
+    onDone: (part, { seconds, detail }) => display.done(part, seconds, detail),
+  });
+  if (count === 0) display.note(`nothing to do in ${folder}: every part is done; only the report is written again`);
   const { tables, summary } = await writeReport(folder);
   if (options.record !== undefined) {
     const files = await recordResults(folder, options.record === true ? table : options.record);
     display.note(`recorded: ${files.join(", ")}`);
   }
-  if (options.json) printJson({ folder, ...tables });
-  else process.stdout.write(`${summary}\n`);
+  if (!options.json) process.stdout.write(`${summary}\n`);
+  return { folder, ...tables };
 }
 
-async function resolveSettings(options: ReproduceOptions, folder: string): Promise<StudySettings> {
-  const { rows, seeds, steps, sharedSeed, matmul } = options;
-  const base = await baseSettings(options);
+export async function resolveSettings(
+  table: StudySettings["table"],
+  options: ReproduceOptions,
+  folder: string,
+): Promise<StudySettings> {
+  const { rows, seeds, steps, sharedSeed, matmul, plan } = options;
+  const base = await baseSettings(table, options);
   return {
     ...base,
-    matmul: await resolveMatmul(matmul, folder, base.threads),
-    rows: rows === undefined ? base.rows : readRows(rows),
+    // A plan is no reason to measure.
+    matmul:
+      plan && !existsSync(join(folder, "settings.json"))
+        ? base.matmul
+        : await resolveMatmul(matmul, folder, base.threads),
+    rows: rows === undefined ? base.rows : readRows(base, rows),
     seeds: seeds === undefined ? base.seeds : Array.from({ length: seeds }, (_, seed) => seed),
     sharedSeed: sharedSeed ?? base.sharedSeed,
     steps: steps === undefined ? base.steps : { pretraining: Math.max(1, Math.round(steps / 8)), tuning: steps },
   };
 }
 
-async function baseSettings({ quick, scale, settings: file }: ReproduceOptions): Promise<StudySettings> {
-  if (file !== undefined) return readSettingsFile(file);
-  const settings = settingsOfScale[scale as StudySettings["scale"]];
+async function baseSettings(
+  table: StudySettings["table"],
+  { quick, scale, settings: file }: ReproduceOptions,
+): Promise<StudySettings> {
+  if (file !== undefined) {
+    const settings = await readSettingsFile(file);
+    if (settings.table === table) return settings;
+    throw new ConfigError(`${file} has the settings of ${settings.table}, not of ${table}`);
+  }
+  const settings = settingsOf(table, scale as StudySettings["scale"]);
   return quick ? quickened(settings) : settings;
 }
 
@@ -85,11 +140,12 @@ async function resolveMatmul(asked: string, folder: string, threads: number): Pr
   return fasterMatmul(threads);
 }
 
-function readRows(text: string): Table1Row[] {
-  if (text === "all") return [...allRows];
+function readRows({ table, scale }: StudySettings, text: string): string[] {
+  const known = [...studyRows(table, scale).keys()];
+  if (text === "all") return known;
   const rows = text.split(",").map((row) => row.trim());
-  const unknown = rows.filter((row) => !(allRows as string[]).includes(row));
-  if (unknown.length > 0)
-    throw new ConfigError(`--rows: table1 has no ${unknown.join(", ")}; it has ${allRows.join(", ")}`);
-  return [...new Set(rows)] as Table1Row[];
+  const unknown = rows.filter((row) => !known.includes(row));
+  if (unknown.length === 0) return [...new Set(rows)];
+  for (const row of unknown) if (Object.hasOwn(tableNamed(table).rows, row)) recipeOf(table, row, scale); // says why not
+  throw new ConfigError(`--rows: ${table} has no ${unknown.join(", ")}; it has ${known.join(", ")}`);
 }

@@ -3,18 +3,20 @@ import { mkdir } from "node:fs/promises";
 import { dirname, join, resolve } from "node:path";
 import { setThreads } from "@asvr/torch";
 import { ConfigError } from "../errors.js";
+import type { Scale } from "../recipes/baselines.js";
+import { requireRunnable } from "../recipes/missing.js";
 import { derive, override, type Recipe } from "../recipes/recipe.js";
-import { recipeNamed, rowNotes, type Scale, type Table1Row } from "../recipes/table1.js";
+import { recipeNamed, rowNotes, splitName } from "../recipes/tables.js";
 import { Lock } from "../reproduce/lock.js";
 import { fasterMatmul } from "../reproduce/matmul.js";
 import { writeTokenizer } from "../reproduce/parts/own-words.js";
 import { runRow } from "../reproduce/parts/row.js";
 import { sharedParts } from "../reproduce/plan.js";
-import { type StudySettings, settingsOfScale, studyRecipe } from "../reproduce/settings.js";
+import { STUDY_TABLES, type StudySettings, settingsOf, withTokenizers } from "../reproduce/settings.js";
 import { readRecipe, type Start, startOf } from "../reproduce/start.js";
 import { readSettings, runStudy } from "../reproduce/study.js";
 import { commandContext } from "./context.js";
-import { DEFAULT_START, interruptSignal, oneOf, printJson } from "./options.js";
+import { interruptSignal, oneOf, printJson, studyFolder } from "./options.js";
 import { progressDisplay } from "./progress.js";
 
 export interface TrainOptions {
@@ -28,7 +30,7 @@ export interface TrainOptions {
 
 /** Trains one recipe from a study's parts, or from another run. */
 export async function train(name: string, options: TrainOptions): Promise<void> {
-  const scale = oneOf<Scale>("--scale", options.scale, ["micro", "small"]);
+  const scale = oneOf<Scale>("--scale", options.scale, ["micro", "small", "paper"]);
   const display = progressDisplay();
   const signal = interruptSignal(display);
   const { recipe, start, settings } = await recipeOf(name, scale, options);
@@ -38,7 +40,7 @@ export async function train(name: string, options: TrainOptions): Promise<void> 
     await runStudy({
       folder: start.study,
       settings,
-      only: sharedParts,
+      only: sharedParts(recipe),
       command: `asvr ${process.argv.slice(2).join(" ")}`,
       signal,
       onStart: (part) => display.start(part),
@@ -69,11 +71,13 @@ function nextStep({ data }: Recipe, out: string): string {
 }
 
 /** A study's folder has its settings; a new one gets those of the scale. */
-async function settingsOf(study: string, scale: StudySettings["scale"]): Promise<StudySettings> {
+async function studySettings(study: string, table: StudyTable, scale: StudySettings["scale"]): Promise<StudySettings> {
   if (existsSync(join(study, "settings.json"))) return readSettings(study);
-  const settings = settingsOfScale[scale];
+  const settings = settingsOf(table, scale);
   return { ...settings, matmul: fasterMatmul(settings.threads) };
 }
+
+type StudyTable = StudySettings["table"];
 
 interface Plan {
   recipe: Recipe;
@@ -83,16 +87,18 @@ interface Plan {
 
 async function recipeOf(name: string, scale: Scale, { seed, set }: TrainOptions): Promise<Plan> {
   const asked = set.reduce(override, derive(recipeNamed(name, scale), { seed }));
-  if (asked.scale === "paper") throw new ConfigError(`${name} at scale paper needs data that is not here yet`);
-  const row = name.split("/")[1] as Table1Row;
-  if (rowNotes(row).role === "equal-time") {
+  requireRunnable(asked);
+  const [named, row] = splitName(asked.name);
+  const table = oneOf<StudyTable>("the table", named, STUDY_TABLES);
+  if (rowNotes(table, row).role === "equal-time") {
     throw new ConfigError(
       `${name} gets its steps from a study's calibration: run asvr reproduce table1 --rows ${row}, ` +
         "or train micro/llava with --set stages.tuning.steps=COUNT",
     );
   }
-  const start = await startOf(asked.startFrom ?? (asked.scale === "micro" ? DEFAULT_START : `runs/${asked.scale}`));
-  const settings = await settingsOf(start.study, asked.scale);
+  const ofScale = asked.scale as StudySettings["scale"]; // others were refused
+  const start = await startOf(asked.startFrom ?? studyFolder(table, ofScale));
+  const settings = await studySettings(start.study, table, ofScale);
   if (settings.scale !== asked.scale) {
     throw new ConfigError(
       `${name} is of the scale ${asked.scale}, but ${start.study} is a study of the scale ${settings.scale}`,
@@ -101,7 +107,7 @@ async function recipeOf(name: string, scale: Scale, { seed, set }: TrainOptions)
   const own = set.some((assignment) => assignment.startsWith("threads="));
   const recipe = derive(asked, {
     data: existing(asked.data),
-    tokenizers: studyRecipe(settings).tokenizers, // they are the study's
+    tokenizers: withTokenizers(settings, asked).tokenizers, // they learned as the study says
     startFrom: start.run ?? start.study,
     ...(!own && { threads: settings.threads }),
   });

@@ -2,7 +2,7 @@
  * Predictions -> the table of a study, as saved in `tables.json` (schema and rules: docs/results-format.md).
  * All scores are percent; all differences are percentage points.
  */
-import { type PaperGroup, paperDifference, paperGroupMeans, paperRow } from "../recipes/paper-table1.js";
+import { type PaperGroup, paperBenchmarks, paperGroupMeans, paperRow } from "../recipes/paper-tables.js";
 import type { Prediction, SeedResult, Split, Study, StudyRow, WorldManifest } from "../report/run-folder.js";
 import { averageValues, differenceOf, type GridValues, QuestionGrid } from "./question-grid.js";
 import { bootstrapOverClusters, type Interval, mean, pairedPermutation, pairedT, tInterval } from "./statistics.js";
@@ -53,7 +53,7 @@ export interface TableRow {
   difference?: Difference;
 }
 
-/** A row of the paper's own Table 1, matched by id. */
+/** A row of the paper's own table, matched by id. */
 export interface PaperTableRow {
   id: string;
   scores: Record<string, number>;
@@ -116,7 +116,9 @@ export function tabulate(study: Study, manifest: WorldManifest | undefined, runs
     const difference = comparisons.find(
       (one) => one.row === row.id && one.split === "test-seen" && one.against === base,
     );
-    if (!difference && row.id !== base) missing.push(`${row.id}: no seed in common with ${base}, so no difference`);
+    if (!difference && base !== undefined && row.id !== base) {
+      missing.push(`${row.id}: no seed in common with ${base}, so no difference`);
+    }
     const novelMean = novel.summary(row.id)?.mean;
     const times = seeds.flatMap(({ seed, result }) =>
       result && rest.seeds.includes(seed) ? [result.seconds.pretraining + result.seconds.tuning] : [],
@@ -151,7 +153,7 @@ export function tabulate(study: Study, manifest: WorldManifest | undefined, runs
       }),
     ),
     novelTypes: novel.types,
-    paper: study.rows.flatMap((row) => paperTableRow(row.id) ?? []),
+    paper: study.rows.flatMap((row) => paperTableRow(row, study) ?? []),
     comparisons,
     command: study.command,
     ...(study.revision && { revision: study.revision }),
@@ -257,9 +259,14 @@ class SplitScores {
   }
 }
 
-/** What a row is compared with: the row that it names, where the study has that; else the baseline. */
-function baselineOf({ against }: StudyRow, { rows }: Study): string {
-  return against !== undefined && rows.some((row) => row.id === against) ? against : baselineId;
+/**
+ * What a row is compared with: the row that it names, where the study has that; else the baseline. Undefined for a row
+ * that is the baseline of others, where the study has no other.
+ */
+function baselineOf({ id, against }: StudyRow, { rows }: Study): string | undefined {
+  if (against !== undefined && rows.some((row) => row.id === against)) return against;
+  const isBaseline = rows.some((row) => row.against === id);
+  return isBaseline && rows.every((row) => row.id !== baselineId) ? undefined : baselineId;
 }
 
 /** Every row against the baseline, and the pairs that a plain reading needs besides. */
@@ -269,6 +276,7 @@ function pairsToCompare(study: Study): [row: string, against: string][] {
   const withRole = (role: StudyRow["role"]) => rows.filter((row) => row.role === role).map((row) => row.id);
   const extra: [string, string][] = [
     ...[...withRole("equal-time"), ...withRole("control"), "appearance"].map((id): [string, string] => ["asvr", id]),
+    ...rows.filter(({ against }) => against === "asvr").map(({ id }): [string, string] => [id, baselineId]),
     ["asvr", "asvr-next"],
     ["asvr", "asvr-tuning-only"],
     ["dual", "asvr"],
@@ -276,7 +284,10 @@ function pairsToCompare(study: Study): [row: string, against: string][] {
     ["asvr-long", "appearance-long"],
   ];
   return [
-    ...rows.map((row): [string, string] => [row.id, baselineOf(row, study)]).filter(([id, base]) => id !== base),
+    ...rows.flatMap((row): [string, string][] => {
+      const base = baselineOf(row, study);
+      return base === undefined || base === row.id ? [] : [[row.id, base]];
+    }),
     ...extra.filter(([row, against]) => ids.includes(row) && ids.includes(against)),
   ];
 }
@@ -300,18 +311,20 @@ function groupMeans(scores: Record<string, number>, groups: ReadonlyMap<string, 
   return Object.fromEntries([...members].map(([group, values]) => [group, rounded(mean(values))]));
 }
 
-function paperTableRow(id: string): PaperTableRow | undefined {
-  const row = paperRow(id);
-  if (!row) return undefined;
-  const groups = paperGroupMeans(row);
+function paperTableRow(row: StudyRow, study: Study): PaperTableRow | undefined {
+  const printed = paperRow(study.table, row.id) ?? (row.id === baselineId ? paperRow("table1", row.id) : undefined);
+  if (!printed) return undefined;
+  const groups = paperGroupMeans(printed);
   for (const group of Object.keys(groups) as PaperGroup[]) groups[group] = rounded(groups[group]);
-  const difference = paperDifference(row);
+  const against = baselineOf(row, study);
+  const base = against === undefined ? undefined : (paperRow(study.table, against) ?? paperRow("table1", against));
+  const difference = base && against !== row.id ? printed.printedAverage - base.printedAverage : undefined;
   return {
-    id,
-    scores: { ...row.scores },
+    id: row.id,
+    scores: Object.fromEntries(paperBenchmarks.map((name, index) => [name, printed.scores[index]!])),
     groups,
-    mean: row.printedAverage,
-    ...(difference !== undefined && { difference: { against: baselineId, mean: rounded(difference) } }),
+    mean: printed.printedAverage,
+    ...(difference !== undefined && { difference: { against: against!, mean: rounded(difference) } }),
   };
 }
 

@@ -1,3 +1,4 @@
+import { ConfigError } from "../errors.js";
 import { LlamaForCausalLM } from "../language/llama.js";
 import type { Recipe } from "../recipes/recipe.js";
 import { CodeSupervision, DualSupervision, type VisualSupervision } from "../supervision/supervision.js";
@@ -56,7 +57,8 @@ export function buildAppearanceBranch({ tokenizers }: Recipe, encoder: SiglipVis
 }
 
 export function buildLanguageModel({ language }: Recipe, vocabSize: number): LlamaForCausalLM {
-  return new LlamaForCausalLM({ ...language, vocabSize, attentionBias: false });
+  const { backbone: _, ...sizes } = language;
+  return new LlamaForCausalLM({ ...sizes, vocabSize, attentionBias: false });
 }
 
 export interface Tokenizers {
@@ -100,5 +102,7 @@ function buildSupervision(recipe: Recipe, tokenizers: Tokenizers): VisualSupervi
     case "semantic":
     case "control": // the same head; its targets are another picture's codes
       return one("semantic");
+    case "denoising":
+      throw new ConfigError(`${recipe.name}: a denoising supervision (ROSS) is not there yet`);
   }
 }

@@ -1,9 +1,10 @@
 import { expect, test } from "vitest";
 import { ConfigError } from "../errors.js";
 import { defineRecipe, derive, override, type RecipeInput } from "./recipe.js";
-import { allRows, recipeNamed, rowNotes, table1 } from "./table1.js";
+import { allRows } from "./table1.js";
+import { recipeNamed, recipeOf, rowNotes } from "./tables.js";
 
-const base = table1("asvr", "micro");
+const base = recipeOf("table1", "asvr", "micro");
 
 test("a derived recipe differs where it says so, and the base stays as it was", () => {
   const copy = structuredClone(base);
@@ -81,17 +82,17 @@ test.each([
 test("every row of Table 1 is a recipe at both scales", () => {
   for (const row of allRows) {
     for (const scale of ["micro", "paper"] as const) {
-      expect(table1(row, scale)).toMatchObject({ name: `table1/${row}`, scale });
+      expect(recipeOf("table1", row, scale)).toMatchObject({ name: `table1/${row}`, scale });
     }
-    expect(recipeNamed(`micro/${row}`, "paper")).toEqual(table1(row, "micro"));
-    expect(recipeNamed(`table1/${row}`, "paper")).toEqual(table1(row, "paper"));
+    expect(recipeNamed(`micro/${row}`, "paper")).toEqual(recipeOf("table1", row, "micro"));
+    expect(recipeNamed(`table1/${row}`, "paper")).toEqual(recipeOf("table1", row, "paper"));
   }
-  expect(rowNotes("control")).toEqual({ role: "control", note: undefined });
-  expect(table1("asvr-tuning-only", "paper").stages.pretraining.supervised).toBe(false);
+  expect(rowNotes("table1", "control")).toEqual({ role: "control", note: undefined });
+  expect(recipeOf("table1", "asvr-tuning-only", "paper").stages.pretraining.supervised).toBe(false);
 });
 
 test("a name that is no recipe lists those that are", () => {
-  expect(() => recipeNamed("table9/asvr", "micro")).toThrow(/"table9\/asvr".*table1\/ROW.*asvr-next/);
+  expect(() => recipeNamed("table5/asvr", "micro")).toThrow(/"table5\/asvr".*tableN\/ROW/);
   expect(() => recipeNamed("table1/asvrr", "micro")).toThrow(/no row "asvrr"; it has llava, /);
   expect(() => recipeNamed("table1/toString", "micro")).toThrow(/no row "toString"/);
 });

@@ -24,6 +24,8 @@ const stage = optimization.extend({
   template: z.enum(["plain", "v1", "micro", "smollm2"]),
   /** Whether L_vision counts in this stage (Table 8: tuning only). */
   supervised: z.boolean().default(true),
+  /** Published records by name, where they are not the embedded world's. */
+  dataset: z.string().optional(),
 });
 export interface Stage extends z.infer<typeof stage> {}
 
@@ -36,6 +38,11 @@ const language = z.strictObject({
   ropeTheta: z.number().default(10_000),
   rmsNormEps: z.number().default(1e-5),
   tieWordEmbeddings: z.boolean(),
+  /** Which language model this is: a published one, or in a study one of its own beside the study's. */
+  backbone: z
+    .string()
+    .regex(/^[\w.-]+$/)
+    .optional(),
 });
 
 const encoder = z.strictObject({
@@ -47,6 +54,10 @@ const encoder = z.strictObject({
   numAttentionHeads: count,
   /** Hidden state that the language model reads, counted from the end: -2 is the second-last layer's output. */
   selectLayer: z.number().int().negative(),
+  /** Published weights. */
+  checkpoint: z.string().optional(),
+  /** AnyRes: a picture is so many tiles wide and high, and is shown as a whole besides. */
+  tilesAside: count.optional(),
 });
 
 const tokenizer = z.strictObject({
@@ -62,12 +73,23 @@ const tokenizer = z.strictObject({
 const semanticTokenizer = tokenizer.extend({
   /** The encoder's features alone, or text too: a contrastive loss through the codes. */
   learnedFrom: z.enum(["features", "text"]).default("features"),
+  /** Published weights, and with them whose features are quantized. */
+  checkpoint: z.string().optional(),
+});
+
+const tokenizers = z.strictObject({
+  semantic: semanticTokenizer,
+  appearance: tokenizer,
+  /** Share of the pictures that a study's tokenizers learn from; left out: all. */
+  dataShare: z.number().positive().max(1).optional(),
 });
 
 const visualHead = z.strictObject({ embedDim: count, headDim: count, layers: count });
 
 const supervision = z.strictObject({
-  kind: z.enum(["none", "semantic", "appearance", "dual", "control"]),
+  kind: z.enum(["none", "semantic", "appearance", "dual", "control", "denoising"]),
+  /** Of kind "denoising" (ROSS): whose features of the picture are denoised. */
+  denoises: z.enum(["vae", "siglip"]).optional(),
   /** "same": hidden state i predicts the codes of position i (authors' code); "next": Eq. 2 as printed. */
   alignment: z.enum(["same", "next"]),
   /** Of L_vision in L = L_text + weight · L_vision; the paper's is 1. */
@@ -85,6 +107,8 @@ const data = z.strictObject({
   maxLength: count.default(2048),
   /** How a picture of any shape becomes the encoder's square: with a margin of the mean colour, or stretched. */
   fit: z.enum(["pad", "stretch"]).default("pad"),
+  /** Share of the study's training pictures; left out: all. */
+  share: z.number().positive().max(1).optional(),
 });
 export interface DataSettings extends z.infer<typeof data> {}
 
@@ -102,11 +126,16 @@ export const recipeSchema = z.strictObject({
    */
   normaliseFeatures: z.boolean().default(true),
   encoder,
-  tokenizers: z.strictObject({ semantic: semanticTokenizer, appearance: tokenizer }),
+  tokenizers,
   language,
   visualHead,
   supervision,
-  stages: z.strictObject({ pretraining: stage, tuning: stage }),
+  stages: z.strictObject({
+    pretraining: stage,
+    /** Between the two, of the paper's largest data alone. */
+    middle: stage.optional(),
+    tuning: stage,
+  }),
   data: data.prefault({}),
   /**
    * Where training begins, outside of a study: the folder of a study, for its encoder, tokenizers and text-only
@@ -131,10 +160,13 @@ export function defineRecipe(input: RecipeInput): Recipe {
   throw new ConfigError(`recipe ${JSON.stringify(input.name)}: ${problems.join("; ")}`);
 }
 
+/** How one recipe differs from another. */
+export type Difference = DeepPartial<RecipeInput>;
+
 type DeepPartial<T> = T extends readonly unknown[] ? T : T extends object ? { [K in keyof T]?: DeepPartial<T[K]> } : T;
 
 /** Another recipe, by its difference: objects are merged, everything else is replaced. */
-export function derive(base: Recipe, difference: DeepPartial<RecipeInput>): Recipe {
+export function derive(base: Recipe, difference: Difference): Recipe {
   return defineRecipe(merge(base, difference) as RecipeInput);
 }
 
@@ -167,7 +199,7 @@ export function override(recipe: Recipe, assignment: string): Recipe {
     place = place[key];
   }
   const difference = keys.reduceRight<unknown>((inner, key) => ({ [key]: inner }), parseValue(rest.join("=")));
-  return derive(recipe, difference as DeepPartial<RecipeInput>);
+  return derive(recipe, difference as Difference);
 }
 
 function parseValue(text: string): unknown {

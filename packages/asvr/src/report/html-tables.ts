@@ -1,7 +1,7 @@
 /** The page's tables: the result with its intervals, groups beside the paper's, question types. */
 import type { Interval } from "../evaluation/statistics.js";
 import { baselineId, type TableRow } from "../evaluation/table.js";
-import { paperGroups } from "../recipes/paper-table1.js";
+import { paperGroups } from "../recipes/paper-tables.js";
 import { bareProbability, duration, interval, points, signedPoints, whole } from "./format.js";
 import { type Content, html, type Markup } from "./markup.js";
 import type { Report } from "./report.js";

@@ -1,6 +1,6 @@
 /** How rows are named, coloured and grouped, the same in every table and chart. */
 import { baselineId, type Difference } from "../evaluation/table.js";
-import { paperGroups } from "../recipes/paper-table1.js";
+import { paperGroups } from "../recipes/paper-tables.js";
 import type { Report } from "./report.js";
 
 export interface RowStyle {

@@ -1,9 +1,9 @@
 import { readFile } from "node:fs/promises";
 import { join } from "node:path";
 import { runtimeInfo } from "@asvr/torch";
-import { derive, type Recipe } from "../recipes/recipe.js";
-import { rowNotes, type Table1Row, table1, tuningSteps } from "../recipes/table1.js";
-import { layout } from "./layout.js";
+import type { Recipe } from "../recipes/recipe.js";
+import { rowNotes, splitName, studyRows } from "../recipes/tables.js";
+import { layout, partsOf } from "./layout.js";
 import { type Calibration, calibrate, equalTime } from "./parts/calibration.js";
 import { makeCodes } from "./parts/codes.js";
 import { trainEncoder } from "./parts/encoder.js";
@@ -13,7 +13,7 @@ import { takePublished } from "./parts/published-language-model.js";
 import { runRow } from "./parts/row.js";
 import { trainTokenizers } from "./parts/tokenizers.js";
 import { makeWorld } from "./parts/world.js";
-import { fingerprint, type StudySettings, studyRecipe } from "./settings.js";
+import { fingerprint, rowSettings, type StudySettings, studyRecipe } from "./settings.js";
 
 /** One part of a study: what it needs, what it is made from, and what makes it. */
 export interface Part {
@@ -27,44 +27,54 @@ export interface Part {
   run: (context: PartContext) => Promise<string>;
 }
 
-/** The parts that all rows have in common. */
-export const sharedParts = ["data", "encoder", "text-lm", "tokenizers", "codes"] as const;
+/** The shared parts that a recipe is trained from. */
+export function sharedParts(recipe: Pick<Recipe, "language" | "tokenizers">): string[] {
+  return ["data", "encoder", ...Object.values(partsOf(recipe))];
+}
 
-/** The parts of a study in an order in which they can run; those with the most work after them come first. */
-export function planStudy(settings: StudySettings): Part[] {
+/**
+ * The parts of a study in an order in which they can run; those with the most work after them come first. What rows
+ * share is one part: their data, their encoder, and each tokenizer and each language model that some of them need.
+ * @param libtorch its version, on which every number depends
+ */
+export function planStudy(settings: StudySettings, libtorch = runtimeInfo().libtorch): Part[] {
   const parts: Part[] = [];
   // What every number depends on: another libtorch, thread count or dtype rounds otherwise.
-  const common = [settings.sharedSeed, settings.threads, settings.matmul, runtimeInfo().libtorch];
+  const common = [settings.sharedSeed, settings.threads, settings.matmul, libtorch];
   const add = (part: Omit<Part, "fingerprint">, ...own: unknown[]) => {
     const inherited = part.needs.map((need) => parts.find(({ name }) => name === need)!.fingerprint);
     parts.push({ ...part, fingerprint: fingerprint(part.name, common, own, inherited) });
   };
   const base = studyRecipe(settings);
+  const rows = settings.rows.map((row) => ({ row, recipe: rowSettings(settings, row) }));
+  const recipes = rows.map(({ recipe }) => recipe);
   const isPublished = "published" in settings.languageModel;
   const { things, ...world } = settings.world;
   // The standard set is left out, as it was before there was another: studies from then go on.
   const set = things === "standard" ? {} : { things };
   add({ name: "data", output: "data", needs: [], run: makeWorld }, { ...world, ...set });
   add({ name: "encoder", output: "encoder", needs: ["data"], run: trainEncoder }, settings.encoder, base.encoder);
-  add(
-    { name: "text-lm", output: "text-lm", needs: ["data"], run: isPublished ? takePublished : trainLanguageModel },
-    settings.languageModel,
-    base.language,
-  );
-  add(
-    { name: "tokenizers", output: "tokenizers", needs: ["encoder"], run: trainTokenizers },
-    settings.tokenizers,
-    base.tokenizers,
-  );
-  add({ name: "codes", output: "codes", needs: ["tokenizers"], run: makeCodes });
-  const shared = ["codes", "text-lm"];
-  if (settings.rows.some(isEqualTime)) {
-    add({ name: "calibration", output: "calibration.json", needs: shared, run: calibrate }, settings.steps);
+  for (const [name, recipe] of distinct(recipes, "languageModel")) {
+    const run = isPublished ? takePublished : (context: PartContext) => trainLanguageModel(context, recipe);
+    add({ name, output: name, needs: ["data"], run }, settings.languageModel, recipe.language);
+  }
+  for (const [name, recipe] of distinct(recipes, "tokenizers")) {
+    const run = (context: PartContext) => trainTokenizers(context, recipe);
+    add({ name, output: name, needs: ["encoder"], run }, settings.tokenizers, recipe.tokenizers);
+  }
+  for (const [name, recipe] of distinct(recipes, "codes")) {
+    const run = (context: PartContext) => makeCodes(context, recipe);
+    add({ name, output: name, needs: [partsOf(recipe).tokenizers], run });
+  }
+  const needsOf = (recipe: Recipe) => [partsOf(recipe).codes, partsOf(recipe).languageModel];
+  if (rows.some(({ row }) => isEqualTime(settings, row))) {
+    add({ name: "calibration", output: "calibration.json", needs: needsOf(base), run: calibrate }, settings.steps);
   }
   // Rows with a visual head take longest: they start first, so that no core waits for them at the end.
-  const bySeed = settings.seeds.flatMap((seed) => settings.rows.map((row) => ({ row, seed })));
-  for (const { row, seed } of bySeed.sort((a, b) => cost(b.row) - cost(a.row))) {
-    const needs = isEqualTime(row) ? [...shared, "calibration"] : shared;
+  const bySeed = settings.seeds.flatMap((seed) => rows.map((row) => ({ ...row, seed })));
+  const cost = ({ row, recipe }: (typeof rows)[number]) => costOf(recipe, isEqualTime(settings, row));
+  for (const { row, recipe, seed } of bySeed.sort((a, b) => cost(b) - cost(a))) {
+    const needs = isEqualTime(settings, row) ? [...needsOf(recipe), "calibration"] : needsOf(recipe);
     const name = `${row}-s${seed}`;
     const run = async (context: PartContext) =>
       runRow(context, await rowRecipe(context.folder, settings, row, seed), layout.row(context.folder, row, seed));
@@ -73,32 +83,36 @@ export function planStudy(settings: StudySettings): Part[] {
   return parts;
 }
 
+/** The parts of one kind that recipes need, each with the first recipe that needs it. */
+function distinct(recipes: readonly Recipe[], kind: keyof ReturnType<typeof partsOf>): Map<string, Recipe> {
+  const parts = new Map<string, Recipe>();
+  for (const recipe of recipes) {
+    const name = partsOf(recipe)[kind];
+    if (!parts.has(name)) parts.set(name, recipe);
+  }
+  return parts;
+}
+
 /** The recipe of a row as it runs in this study, the equal-time row's steps included. */
-export async function rowRecipe(
-  folder: string,
-  settings: StudySettings,
-  row: Table1Row,
-  seed: number,
-): Promise<Recipe> {
+export async function rowRecipe(folder: string, settings: StudySettings, row: string, seed: number): Promise<Recipe> {
   const recipe = rowSettings(settings, row, seed);
-  if (!isEqualTime(row)) return recipe;
+  if (!isEqualTime(settings, row)) return recipe;
   const calibration = JSON.parse(await readFile(join(folder, "calibration.json"), "utf8")) as Calibration;
   return equalTime(recipe, calibration);
 }
 
-function rowSettings(settings: StudySettings, row: Table1Row, seed: number): Recipe {
-  const { steps, threads } = settings;
-  const stages = { pretraining: { steps: steps.pretraining }, tuning: { steps: tuningSteps(row, steps.tuning) } };
-  return derive(studyRecipe(settings, row), { seed, threads, stages });
+/** What the report says of a row of a study. */
+export function notesOf({ table, scale }: StudySettings, row: string): ReturnType<typeof rowNotes> {
+  const [of, id] = splitName(studyRows(table, scale).get(row)!);
+  return rowNotes(of, id);
 }
 
-function isEqualTime(row: Table1Row): boolean {
-  return rowNotes(row).role === "equal-time";
+function isEqualTime(settings: StudySettings, row: string): boolean {
+  return notesOf(settings, row).role === "equal-time";
 }
 
 /** In steps of the baseline, roughly: only the order matters. */
-function cost(row: Table1Row): number {
-  const { kind } = table1(row, "micro").supervision; // the same at every scale
-  const perStep = kind === "dual" ? 2 : kind !== "none" || isEqualTime(row) ? 1.4 : 1;
-  return perStep * tuningSteps(row, 1000);
+function costOf({ supervision: { kind }, stages }: Recipe, isEqualTime: boolean): number {
+  const perStep = kind === "dual" ? 2 : kind !== "none" || isEqualTime ? 1.4 : 1;
+  return perStep * stages.tuning.steps;
 }

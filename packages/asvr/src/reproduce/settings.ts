@@ -2,19 +2,23 @@ import { createHash } from "node:crypto";
 import { z } from "zod";
 import { THINGS_NAMES } from "../micro/things.js";
 import { derive, type Recipe } from "../recipes/recipe.js";
-import { allRows, demoRows, type Table1Row, table1 } from "../recipes/table1.js";
+import { demoRows } from "../recipes/table1.js";
+import { recipeOf, rowSteps, splitName, studyRows } from "../recipes/tables.js";
 
 const count = z.number().int().positive();
 const training = z.object({ steps: count, batchSize: count, learningRate: z.number().positive() });
+
+/** Tables that have rows at a scale that runs here. */
+export const STUDY_TABLES = ["table1", "table2", "table8"] as const;
 
 /**
  * Everything that a study of the micro scale is made from, apart from the recipes of its rows: the world, the parts that
  * the rows share, which rows and seeds. Kept in the run folder, so that the same command goes on where it stopped.
  */
-export const settingsSchema = z.object({
-  table: z.literal("table1"),
+const settings = z.object({
+  table: z.enum(STUDY_TABLES),
   scale: z.enum(["micro", "small"]),
-  rows: z.array(z.enum(allRows as [Table1Row, ...Table1Row[]])).min(1),
+  rows: z.array(z.string()).min(1),
   seeds: z.array(z.number().int().nonnegative()).min(1),
   /** Draws the world and the shared parts: one draw, as the paper has one encoder and one tokenizer. */
   sharedSeed: z.number().int().nonnegative(),
@@ -58,6 +62,13 @@ export const settingsSchema = z.object({
   /** Dtype of the matrix products: bfloat16 where the processor is faster with it. Everything else is float32. */
   matmul: z.enum(["float32", "bfloat16"]),
   saveEverySeconds: z.number().positive(),
+});
+export const settingsSchema = settings.superRefine(({ table, scale, rows }, context) => {
+  const known = studyRows(table, scale);
+  const unknown = rows.filter((row) => !known.has(row));
+  if (unknown.length === 0) return;
+  const message = `${table} has no ${unknown.join(", ")} at scale ${scale}; it has ${[...known.keys()].join(", ")}`;
+  context.addIssue({ code: "custom", path: ["rows"], message });
 });
 export interface StudySettings extends z.infer<typeof settingsSchema> {}
 
@@ -107,11 +118,16 @@ export const smallSettings: StudySettings = {
   saveEverySeconds: 240, // a checkpoint has 1.6 GB
 };
 
-/** The settings that a command begins with, by scale. */
-export const settingsOfScale: Readonly<Record<StudySettings["scale"], StudySettings>> = {
+const settingsOfScale: Readonly<Record<StudySettings["scale"], StudySettings>> = {
   micro: demoSettings,
   small: smallSettings,
 };
+
+/** The settings that a command begins with. Of Table 1 it is the demo, of another table all of its rows. */
+export function settingsOf(table: StudySettings["table"], scale: StudySettings["scale"]): StudySettings {
+  const settings = settingsOfScale[scale];
+  return table === "table1" ? settings : { ...settings, table, rows: [...studyRows(table, scale).keys()] };
+}
 
 /** The same through every part, in under two minutes at micro scale: what CI runs. Its scores mean nothing. */
 export function quickened(settings: StudySettings): StudySettings {
@@ -140,10 +156,27 @@ export function quickened(settings: StudySettings): StudySettings {
   };
 }
 
-/** A row's recipe as the parts that all rows share have it. */
-export function studyRecipe({ scale, tokenizers }: StudySettings, row: Table1Row = "llava"): Recipe {
+/** Its shared parts as the baseline has them. */
+export function studyRecipe(settings: StudySettings): Recipe {
+  return withTokenizers(settings, recipeOf("table1", "llava", settings.scale));
+}
+
+/** The recipe of a row as it runs in this study. */
+export function rowSettings(settings: StudySettings, row: string, seed = 0): Recipe {
+  const { table, scale, steps, threads } = settings;
+  const [of, id] = splitName(studyRows(table, scale).get(row)!);
+  const { pretraining, tuning } = rowSteps(of, id, scale, steps);
+  return derive(withTokenizers(settings, recipeOf(of, id, scale)), {
+    seed,
+    threads,
+    stages: { pretraining: { steps: pretraining }, tuning: { steps: tuning } },
+  });
+}
+
+/** A recipe with the tokenizers of this study, whatever else they have. */
+export function withTokenizers({ tokenizers }: StudySettings, recipe: Recipe): Recipe {
   const { learnedFrom } = tokenizers.semantic;
-  return derive(table1(row, scale), { tokenizers: { semantic: { learnedFrom } } });
+  return derive(recipe, { tokenizers: { semantic: { learnedFrom } } });
 }
 
 /** A part is made again when what it depends on changes: its settings, and those of the parts before it. */

@@ -4,15 +4,14 @@ import { availableParallelism, cpus, platform, release } from "node:os";
 import { join } from "node:path";
 import { nn, setThreads } from "@asvr/torch";
 import { ConfigError } from "../errors.js";
-import { rowNotes, table1, table1Rows } from "../recipes/table1.js";
 import { readStudy, type Study } from "../report/run-folder.js";
 import { Interrupted } from "../training/trainer.js";
 import { Lock } from "./lock.js";
 import { PartProcess } from "./part-process.js";
 import { type PartProgress, type PartRecord, readPart, writeJson } from "./parts/part.js";
-import { type Part, planStudy, rowRecipe } from "./plan.js";
+import { notesOf, type Part, planStudy, rowRecipe } from "./plan.js";
 import { revision, versions } from "./provenance.js";
-import { type StudySettings, settingsSchema } from "./settings.js";
+import { rowSettings, type StudySettings, settingsSchema } from "./settings.js";
 
 export interface StudyEvents {
   /** Parts that were finished before; nothing is done for them. */
@@ -230,22 +229,22 @@ class StudyRecord {
   }
 }
 
-async function describeRow(folder: string, settings: StudySettings, row: StudySettings["rows"][number]) {
+async function describeRow(folder: string, settings: StudySettings, row: string) {
   const isCalibrated = existsSync(join(folder, "calibration.json"));
-  const needsCalibration = rowNotes(row).role === "equal-time";
+  const notes = notesOf(settings, row);
   const recipe =
-    needsCalibration && !isCalibrated
-      ? table1(row, settings.scale)
+    notes.role === "equal-time" && !isCalibrated
+      ? rowSettings(settings, row)
       : await rowRecipe(folder, settings, row, settings.seeds[0]!);
-  const { supervision, visualInput, stages } = recipe;
+  const { title, supervision, visualInput, stages } = recipe;
   return {
     id: row,
-    title: table1Rows[row].title,
+    title,
     supervision: supervision.kind,
     alignment: supervision.alignment,
     visualInput,
     seeds: settings.seeds,
     steps: { pretraining: stages.pretraining.steps, tuning: stages.tuning.steps },
-    ...rowNotes(row),
+    ...notes,
   };
 }

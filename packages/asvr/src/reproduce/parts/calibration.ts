@@ -1,8 +1,9 @@
 import { rm } from "node:fs/promises";
 import { join } from "node:path";
 import { derive, type Recipe } from "../../recipes/recipe.js";
+import { recipeOf } from "../../recipes/tables.js";
 import { train } from "../../training/trainer.js";
-import { studyRecipe } from "../settings.js";
+import { studyRecipe, withTokenizers } from "../settings.js";
 import { type PartContext, trainOptions, writeJson } from "./part.js";
 import { prepareRow, type StageName } from "./prepare.js";
 
@@ -32,14 +33,10 @@ export async function calibrate(context: PartContext): Promise<string> {
     Record<StageName, number[]>
   >;
   onProgress({ phase: "preparing", done: 0, total: ROUNDS });
-  using llava = await prepareRow(
-    context,
-    derive(studyRecipe(settings, "llava"), { seed: settings.sharedSeed }),
-    temporary,
-  );
+  using llava = await prepareRow(context, derive(studyRecipe(settings), { seed: settings.sharedSeed }), temporary);
   using asvr = await prepareRow(
     context,
-    derive(studyRecipe(settings, "asvr"), { seed: settings.sharedSeed }),
+    derive(withTokenizers(settings, recipeOf("table1", "asvr", settings.scale)), { seed: settings.sharedSeed }),
     temporary,
   );
   const prepared = { llava, asvr };

@@ -9,8 +9,7 @@ import { VisualCache } from "../../data/visual-cache.js";
 import { DataError } from "../../errors.js";
 import type { Recipe } from "../../recipes/recipe.js";
 import { indices } from "../../training/objectives/pictures.js";
-import { layout, microPreprocessing, type Split, splits } from "../layout.js";
-import { studyRecipe } from "../settings.js";
+import { layout, microPreprocessing, partsOf, type Split, splits } from "../layout.js";
 import { type FrozenParts, hashOf, loadFrozenParts } from "./load.js";
 import type { PartContext } from "./part.js";
 
@@ -24,12 +23,11 @@ const recordsOf: Record<Split, string> = {
  * Features and codes of every picture, once: no training step runs the encoder or a tokenizer again. A file says which
  * encoder, tokenizers and preprocessing it was made with, and is refused where they are others.
  */
-export async function makeCodes(context: PartContext): Promise<string> {
+export async function makeCodes(context: PartContext, recipe: Recipe): Promise<string> {
   const { folder, onProgress, signal } = context;
-  const recipe = studyRecipe(context.settings);
   const parts = loadFrozenParts(folder, recipe);
-  await mkdir(join(folder, "codes"), { recursive: true });
-  const origin = await originOf(folder, microPreprocessing);
+  await mkdir(join(folder, partsOf(recipe).codes), { recursive: true });
+  const origin = await originOf(folder, recipe, microPreprocessing);
   let total = 0;
   for (const [index, split] of splits.entries()) {
     onProgress({ phase: `features and codes: ${split}`, done: index, total: splits.length });
@@ -39,7 +37,7 @@ export async function makeCodes(context: PartContext): Promise<string> {
     const pixelValues = await loadPictures(layout.data(folder), keys, microPreprocessing);
     tidy(() => {
       const made = inBatches(pixelValues, 250, (batch) => encodeOnce(parts, recipe, batch));
-      writeEncoded(layout.codes(folder, split), joined(made), { keys, origin });
+      writeEncoded(layout.codes(folder, recipe, split), joined(made), { keys, origin });
     });
     pixelValues.dispose();
     total += keys.length;
@@ -122,11 +120,11 @@ function embeddings({ semantic }: FrozenParts, codes: Tensor): Tensor {
 }
 
 /** What features and codes depend on: where it is another, they are stale. */
-export async function originOf(folder: string, preprocessing: Preprocessing): Promise<string> {
+export async function originOf(folder: string, recipe: Recipe, preprocessing: Preprocessing): Promise<string> {
   return JSON.stringify({
     encoder: await hashOf(layout.encoder(folder)),
-    semantic: await hashOf(layout.tokenizer(folder, "semantic")),
-    appearance: await hashOf(layout.tokenizer(folder, "appearance")),
+    semantic: await hashOf(layout.tokenizer(folder, recipe, "semantic")),
+    appearance: await hashOf(layout.tokenizer(folder, recipe, "appearance")),
     preprocessing: JSON.stringify(preprocessing),
     features: "hidden state", // files from before had it normalised
   });
@@ -148,12 +146,12 @@ export async function loadVisualCache(
   recipe: Recipe,
   parts: FrozenParts,
 ): Promise<VisualCache> {
-  const file = layout.codes(folder, split);
-  const encoded = readEncoded(file, await originOf(folder, microPreprocessing));
+  const file = layout.codes(folder, recipe, split);
+  const encoded = readEncoded(file, await originOf(folder, recipe, microPreprocessing));
   if (!encoded) {
     throw new DataError(
       `${file} was made with another encoder, tokenizer or preprocessing than this folder has now: delete it and the ` +
-        "file parts/codes.json, and run the study again",
+        `file parts/${partsOf(recipe).codes}.json, and run the study again`,
     );
   }
   return visualCache(encoded.keys, encoded, recipe, parts);

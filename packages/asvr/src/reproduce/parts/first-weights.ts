@@ -26,7 +26,7 @@ export async function loadFirstWeights(
     if (existsSync(published)) fillFromGguf(model.language, published);
     else {
       tidy(() => {
-        const { tensors } = readSafetensors(layout.languageModel(study));
+        const { tensors } = readSafetensors(layout.languageModel(study, recipe));
         model.language.load(withNewWords(tensors, model, tokenizer));
       });
     }

@@ -1,4 +1,4 @@
-import { join } from "node:path";
+import { dirname, join } from "node:path";
 import { manualSeed, tidy, writeSafetensors } from "@asvr/torch";
 import { type LlavaRecord, loadRecords } from "../../data/records.js";
 import { buildSamples } from "../../data/samples.js";
@@ -8,21 +8,20 @@ import { TextTokenizer } from "../../language/tokenizer.js";
 import { buildLanguageModel } from "../../model/build.js";
 import { VisionLanguageModel } from "../../model/lvlm.js";
 import { Projector } from "../../model/projector.js";
+import type { Recipe } from "../../recipes/recipe.js";
 import { VisionLanguageObjective } from "../../training/objectives/vision-language.js";
 import { train } from "../../training/trainer.js";
 import { layout } from "../layout.js";
-import { studyRecipe } from "../settings.js";
 import { type PartContext, trainOptions } from "./part.js";
 
 /**
  * Trains the language model on text alone: questions whose context is a caption, and captions told again in another
  * order. So it can answer and describe before it has seen a picture, and a projector can learn with it frozen.
  */
-export async function trainLanguageModel(context: PartContext): Promise<string> {
+export async function trainLanguageModel(context: PartContext, recipe: Recipe): Promise<string> {
   const { folder, settings } = context;
   const { languageModel } = settings;
   if ("published" in languageModel) throw new ConfigError("a published language model is not trained here");
-  const recipe = studyRecipe(settings);
   const tokenizer = TextTokenizer.fromFile(layout.textTokenizer(folder));
   const file = join(layout.data(folder), "text.json");
   const { records } = await loadRecords(file);
@@ -54,7 +53,7 @@ export async function trainLanguageModel(context: PartContext): Promise<string> 
     imageTokens: 0,
     seed: settings.sharedSeed,
   });
-  const out = join(folder, "text-lm");
+  const out = dirname(layout.languageModel(folder, recipe));
   const seconds = await train(
     objective,
     trainOptions(context, {
@@ -65,7 +64,7 @@ export async function trainLanguageModel(context: PartContext): Promise<string> 
       ...languageModel,
     }),
   );
-  tidy(() => writeSafetensors(layout.languageModel(folder), language.stateDict()));
+  tidy(() => writeSafetensors(layout.languageModel(folder, recipe), language.stateDict()));
   return `${language.parameterCount()} parameters, ${Math.round(seconds)} s of training`;
 }
 

@@ -24,8 +24,11 @@ export interface FrozenParts {
 /** The encoder and both tokenizers of a study, frozen. */
 export function loadFrozenParts(folder: string, recipe: Recipe): FrozenParts {
   const encoder = loadWeights(buildEncoder(recipe), layout.encoder(folder));
-  const semantic = loadWeights(buildSemanticBranch(recipe, encoder), layout.tokenizer(folder, "semantic"));
-  const appearance = loadWeights(buildAppearanceBranch(recipe, encoder), layout.tokenizer(folder, "appearance"));
+  const semantic = loadWeights(buildSemanticBranch(recipe, encoder), layout.tokenizer(folder, recipe, "semantic"));
+  const appearance = loadWeights(
+    buildAppearanceBranch(recipe, encoder),
+    layout.tokenizer(folder, recipe, "appearance"),
+  );
   for (const part of [encoder, semantic, appearance]) part.setTrainable(false);
   return { encoder, semantic, appearance };
 }

@@ -5,7 +5,7 @@ import { defaultDevice, memory, setThreads } from "@asvr/torch";
 import { afterAll, beforeAll, expect, test } from "vitest";
 import { tinySettings } from "../../cli/fixture.js";
 import { derive } from "../../recipes/recipe.js";
-import { table1 } from "../../recipes/table1.js";
+import { recipeOf } from "../../recipes/tables.js";
 import { planStudy, sharedParts } from "../plan.js";
 import type { PartContext } from "./part.js";
 import { prepareRow } from "./prepare.js";
@@ -27,7 +27,7 @@ const context: PartContext = {
 beforeAll(async () => {
   mkdirSync(folder, { recursive: true });
   for (const part of planStudy(tinySettings))
-    if ((sharedParts as readonly string[]).includes(part.name)) await part.run(context);
+    if (sharedParts(recipeOf("table1", "llava", "micro")).includes(part.name)) await part.run(context);
 }, 120_000);
 
 const steps = { stages: { pretraining: { steps: 2 }, tuning: { steps: 2 } } };
@@ -37,7 +37,7 @@ test.each(["llava", "asvr", "dual", "control", "asvr-discrete"])(
   async (row) => {
     const before = memory();
     {
-      using prepared = await prepareRow(context, derive(table1(row, "micro"), steps), join(folder, "none"));
+      using prepared = await prepareRow(context, derive(recipeOf("table1", row, "micro"), steps), join(folder, "none"));
       expect(memory().tensors).toBeGreaterThan(before.tensors);
       await prepared.objective("tuning");
     }
@@ -47,6 +47,6 @@ test.each(["llava", "asvr", "dual", "control", "asvr-discrete"])(
 
 test.each(["llava", "asvr", "asvr-discrete"])("%s: training, answers and attention leave no tensor", async (row) => {
   const before = memory();
-  await runRow(context, derive(table1(row, "micro"), steps), join(folder, `run-${row}`));
+  await runRow(context, derive(recipeOf("table1", row, "micro"), steps), join(folder, `run-${row}`));
   expect(memory()).toEqual(before);
 });

@@ -42,7 +42,7 @@ export class PictureEncoder {
 
   /** @param study the folder of the frozen parts */
   static async open(study: string, parts: FrozenParts, recipe: Recipe, file: string | null): Promise<PictureEncoder> {
-    const encoder = new PictureEncoder(parts, recipe, await originOf(study, ownPreprocessing(recipe)), file);
+    const encoder = new PictureEncoder(parts, recipe, await originOf(study, recipe, ownPreprocessing(recipe)), file);
     const kept = file !== null && existsSync(file) ? readEncoded(file, encoder.origin) : undefined;
     if (kept) {
       const { keys, ...pictures } = kept;

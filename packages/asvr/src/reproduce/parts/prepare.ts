@@ -1,6 +1,6 @@
 import { join } from "node:path";
 import { manualSeed } from "@asvr/torch";
-import { loadRecords } from "../../data/records.js";
+import { type LlavaRecord, loadRecords } from "../../data/records.js";
 import { buildSamples, type Sample } from "../../data/samples.js";
 import type { VisualCache } from "../../data/visual-cache.js";
 import { templates } from "../../language/conversation.js";
@@ -64,7 +64,8 @@ export async function prepareRow(context: PartContext, recipe: Recipe, out: stri
     const read = await loadRecords(records, { imagesFolder: layout.data(folder) });
     const options = { ...common, file: records, maxLength: recipe.data.maxLength, imageRef };
     worldVisual ??= await loadVisualCache(folder, "train", recipe, parts);
-    return { samples: buildSamples(read.records, options).samples, visual: worldVisual };
+    const used = ofPictures(read.records, recipe.data.share ?? 1);
+    return { samples: buildSamples(used, options).samples, visual: worldVisual };
   };
   let worldVisual: VisualCache | undefined; // both stages show the same pictures
   const stages = new Map<StageName, StageData>();
@@ -94,4 +95,11 @@ export async function prepareRow(context: PartContext, recipe: Recipe, out: stri
 /** Pictures are known by their path in the data folder, as in the cache of features and codes. */
 export function imageRef(image: string): { key: string } {
   return { key: image };
+}
+
+/** The records of the first pictures: a share of them. Every stage shows the pictures in the same order. */
+function ofPictures(records: readonly LlavaRecord[], share: number): readonly LlavaRecord[] {
+  const pictures = [...new Set(records.map(({ image }) => image))];
+  const used = new Set(pictures.slice(0, Math.ceil(pictures.length * share)));
+  return records.filter(({ image }) => used.has(image));
 }

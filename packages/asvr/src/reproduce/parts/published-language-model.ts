@@ -28,7 +28,7 @@ export async function takePublished({ folder, settings, onProgress }: PartContex
 function requireShape(path: string, settings: PartContext["settings"]): void {
   using file = openGguf(path);
   const found = ggufLlamaConfig(file);
-  const { rmsNormEps, ...expected } = studyRecipe(settings).language;
+  const { rmsNormEps, backbone: _, ...expected } = studyRecipe(settings).language;
   for (const [name, value] of Object.entries(expected)) {
     const stored = found[name as keyof typeof expected];
     if (stored !== value) {

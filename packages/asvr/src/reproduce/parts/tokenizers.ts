@@ -18,8 +18,7 @@ import { ContrastiveObjective } from "../../training/objectives/encoder.js";
 import { PicturesObjective } from "../../training/objectives/pictures.js";
 import { train } from "../../training/trainer.js";
 import type { SiglipVisionTower } from "../../vision/siglip.js";
-import { layout, microPreprocessing } from "../layout.js";
-import { studyRecipe } from "../settings.js";
+import { layout, microPreprocessing, partsOf } from "../layout.js";
 import { continuousInput, encodeOnce, joined } from "./codes.js";
 import { loadWeights } from "./load.js";
 import { type PartContext, trainOptions, writeJson } from "./part.js";
@@ -35,11 +34,15 @@ interface Branches {
   appearance: AppearanceBranch;
 }
 
-/** Trains the semantic and the appearance tokenizer on the frozen encoder's features, and measures both. */
-export async function trainTokenizers(context: PartContext): Promise<string> {
+/**
+ * Trains the semantic and the appearance tokenizer on the frozen encoder's features, and measures both. Those of a share
+ * of the pictures see each as often, and are measured on all of them.
+ */
+export async function trainTokenizers(context: PartContext, recipe: Recipe): Promise<string> {
   const { folder, settings } = context;
-  const recipe = studyRecipe(settings);
-  const out = join(folder, "tokenizers");
+  const { tokenizers: part } = partsOf(recipe);
+  const share = recipe.tokenizers.dataShare ?? 1;
+  const out = join(folder, part);
   await mkdir(join(out, "pictures"), { recursive: true });
 
   const { records } = await loadRecords(join(layout.data(folder), "captions.json"), {
@@ -49,6 +52,7 @@ export async function trainTokenizers(context: PartContext): Promise<string> {
   const paths = used.map(({ image }) => image!);
   const captions = used.map(({ conversations }) => conversations[1]!.value);
   const pixelValues = await loadPictures(layout.data(folder), paths, microPreprocessing);
+  const learnedFrom = Math.ceil(paths.length * share);
 
   manualSeed(settings.sharedSeed);
   const encoder = loadWeights(buildEncoder(recipe), layout.encoder(folder)).setTrainable(false);
@@ -62,15 +66,19 @@ export async function trainTokenizers(context: PartContext): Promise<string> {
     const common = { batchSize, seed: settings.sharedSeed };
     const branch = branches[kind];
     const trainOn = <Batch>(objective: Objective<Batch>) =>
-      train(objective, trainOptions(context, { ...options, steps, learningRate }));
+      train(objective, trainOptions(context, { ...options, steps: Math.ceil(steps * share), learningRate }));
     if (branch instanceof TextAlignedBranch) {
       const words = TextTokenizer.fromFile(layout.textTokenizer(folder));
       const views = await readViews(context, recipe.encoder.patchSize, words);
       const text = buildTextTower(recipe.encoder.hiddenSize, words.vocabSize);
-      await trainOn(new ContrastiveObjective({ vision: branch, text }, views, { ...common, device: context.device }));
+      const used = { ...views, views: ofPictures(views.views, share) };
+      await trainOn(new ContrastiveObjective({ vision: branch, text }, used, { ...common, device: context.device }));
       for (const done of [views.patches, text]) done.dispose();
-    } else await trainOn(new PicturesObjective(branch, pixelValues, common));
-    tidy(() => writeSafetensors(layout.tokenizer(folder, kind), branch.stateDict()));
+    } else {
+      using some = pixelValues.narrow(0, 0, learnedFrom);
+      await trainOn(new PicturesObjective(branch, some, common));
+    }
+    tidy(() => writeSafetensors(layout.tokenizer(folder, recipe, kind), branch.stateDict()));
   }
 
   const { semantic, appearance } = branches;
@@ -82,11 +90,17 @@ export async function trainTokenizers(context: PartContext): Promise<string> {
       psnr: psnr(appearance, pixelValues),
     },
     probes: tidy(() => probeScenes(look(branches, encoder, recipe, pixelValues), captions, semantic.codebookSize)),
-    reconstructions: await drawReconstructions(context, appearance, pixelValues, paths),
+    reconstructions: await drawReconstructions(context, part, { appearance, pixelValues, paths }),
   };
   await writeJson(join(out, "summary.json"), summary);
   pixelValues.dispose();
   return `semantic codes used ${summary.semantic.usedCodes.join(", ")} of ${summary.semantic.codebookSize}`;
+}
+
+/** Views of the first pictures: a share of them. */
+function ofPictures<View extends { picture: number }>(views: readonly View[], share: number): View[] {
+  const pictures = new Set(views.map(({ picture }) => picture)).size;
+  return views.filter(({ picture }) => picture < Math.ceil(pictures * share));
 }
 
 /** What the language model is given of pictures, and what both tokenizers make of them. */
@@ -141,9 +155,8 @@ function psnr(appearance: AppearanceBranch, pixelValues: Tensor): number {
 
 async function drawReconstructions(
   { folder }: PartContext,
-  appearance: AppearanceBranch,
-  pixelValues: Tensor,
-  paths: readonly string[],
+  part: string,
+  { appearance, pixelValues, paths }: { appearance: AppearanceBranch; pixelValues: Tensor; paths: readonly string[] },
 ): Promise<TokenizerSummary["reconstructions"]> {
   const count = Math.min(SHOWN, paths.length);
   const bytes = noGrad(() =>
@@ -156,7 +169,7 @@ async function drawReconstructions(
   const { size } = microPreprocessing;
   const shown: TokenizerSummary["reconstructions"] = [];
   for (let i = 0; i < count; i++) {
-    const file = `tokenizers/pictures/${i}.png`;
+    const file = `${part}/pictures/${i}.png`;
     const pixels = bytes.subarray(i * size * size * 3, (i + 1) * size * size * 3);
     await sharp(pixels, { raw: { width: size, height: size, channels: 3 } })
       .png()
