@@ -4,6 +4,7 @@
  * @module
  */
 export * from "./analysis/attention.js";
+export * from "./analysis/picture-attention.js";
 export {
   type ChatMessage,
   type ChatModel,
@@ -12,6 +13,7 @@ export {
   embedPrompt,
 } from "./chat/chat-model.js";
 export { type OpenOptions, openChatModel } from "./chat/open.js";
+export type { VisualGrid } from "./chat/visual-grid.js";
 export type { ConfigPlace } from "./checkpoints/config-place.js";
 export { loadGgufLanguageModel } from "./checkpoints/gguf/language-model.js";
 export { tokenizerFromGguf } from "./checkpoints/gguf/tokenizer.js";
