@@ -4,6 +4,7 @@
  * @module
  */
 export * from "./analysis/attention.js";
+export * from "./analysis/picture-attention.js";
 export {
   type AnswerAllOptions,
   answerAll,
@@ -21,6 +22,7 @@ export {
 } from "./chat/chat-model.js";
 export { type AnswerEvent, type AskOptions, BusyError, type ChatService } from "./chat/chat-service.js";
 export { type OpenOptions, openChatModel } from "./chat/open.js";
+export type { VisualGrid } from "./chat/visual-grid.js";
 export { WorkerChat } from "./chat/worker-chat.js";
 export type { ConfigPlace } from "./checkpoints/config-place.js";
 export { exportGguf } from "./checkpoints/export/gguf.js";

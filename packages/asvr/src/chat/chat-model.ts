@@ -3,6 +3,7 @@ import type { RgbImage } from "../data/images.js";
 import type { LlamaForCausalLM } from "../language/llama.js";
 import type { TextTokenizer } from "../language/tokenizer.js";
 import { embedWithFeatures } from "../model/llava-parts.js";
+import type { VisualGrid } from "./visual-grid.js";
 
 /** A stretch of what is said: words, or a picture in their midst. */
 export type ChatPart =
@@ -40,6 +41,8 @@ export interface ChatModel extends Disposable {
   prompt(messages: readonly ChatMessage[]): ChatPrompt;
   /** What the language model reads in a picture's place, (tokens, hiddenSize). */
   see(picture: RgbImage): Tensor;
+  /** Where the patches of the whole picture are among these tokens: of a model that sees tiles too, those come later. */
+  grid(picture: RgbImage): VisualGrid;
 }
 
 /**

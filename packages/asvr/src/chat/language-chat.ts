@@ -6,6 +6,7 @@ import type { TextTokenizer } from "../language/tokenizer.js";
 import type { ChatMessage, ChatModel, ChatPrompt } from "./chat-model.js";
 import { picturesOf, renderable } from "./messages.js";
 import { promptIds } from "./prompt-ids.js";
+import type { VisualGrid } from "./visual-grid.js";
 
 export interface LanguageChatParts {
   readonly name: string;
@@ -37,13 +38,21 @@ export class LanguageChat implements ChatModel {
   }
 
   prompt(messages: readonly ChatMessage[]): ChatPrompt {
-    if (picturesOf(messages).length > 0) this.see();
+    if (picturesOf(messages).length > 0) this.#refuse();
     const text = this.#template.render(renderable(messages), { addGenerationPrompt: true });
     const options = { imageTokenId: this.imageTokenId, tokenCounts: [] };
     return { inputIds: promptIds(this.tokenizer, text, options), pictures: [] };
   }
 
   see(): Tensor {
+    return this.#refuse();
+  }
+
+  grid(): VisualGrid {
+    return this.#refuse();
+  }
+
+  #refuse(): never {
     throw new DataError(`${this.name} is a language model: it reads no pictures`);
   }
 

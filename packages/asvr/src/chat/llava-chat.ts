@@ -10,6 +10,7 @@ import { LlavaNext } from "../model/llava-next.js";
 import type { ChatMessage, ChatModel, ChatPrompt } from "./chat-model.js";
 import { picturesOf, renderable } from "./messages.js";
 import { promptIds } from "./prompt-ids.js";
+import { squareGrid, type VisualGrid } from "./visual-grid.js";
 
 export interface LlavaChatParts {
   readonly name: string;
@@ -69,6 +70,17 @@ export class LlavaChat implements ChatModel {
         return llava.imageFeatures(this.#pixels(tiles).unsqueeze(0), [picture]);
       }),
     );
+  }
+
+  grid(picture: RgbImage): VisualGrid {
+    const { llava, preprocessing } = this.parts;
+    const { config } = llava.config.vision;
+    // LLaVA-NeXT brings the whole picture to a tile's square without its aspect, before anything else.
+    if (llava instanceof LlavaNext) {
+      const square = squareGrid(picture, { ...preprocessing, mode: "resize" }, config, 0);
+      return { ...square, first: 0 };
+    }
+    return squareGrid(picture, preprocessing, config, llava.features.positions);
   }
 
   /** (pictures, 3, size, size), of the dtype and device of the weights. */

@@ -17,6 +17,7 @@ import { ownPreprocessing } from "../reproduce/parts/own-pictures.js";
 import type { TrainedRow } from "../reproduce/trained-row.js";
 import type { ChatMessage, ChatModel, ChatPrompt } from "./chat-model.js";
 import { picturesOf } from "./messages.js";
+import { squareGrid, type VisualGrid } from "./visual-grid.js";
 
 /** A model that was trained here, asked with the template of its tuning stage. Owns the model and its frozen parts. */
 export class RunChat implements ChatModel {
@@ -70,6 +71,11 @@ export class RunChat implements ChatModel {
         return model.projector.forward(features.select(0, 0));
       }),
     );
+  }
+
+  grid(picture: RgbImage): VisualGrid {
+    const { recipe, imageTokens } = this.row;
+    return squareGrid(picture, ownPreprocessing(recipe), recipe.encoder, imageTokens);
   }
 
   [Symbol.dispose](): void {

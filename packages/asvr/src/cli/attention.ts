@@ -1,85 +1,184 @@
-import { noGrad, setThreads, tensor, tidy } from "@asvr/torch";
-import { attentionToPicture } from "../analysis/attention.js";
-import { decodeImage } from "../data/images.js";
-import { packSamples } from "../data/packing.js";
-import { type Preprocessing, preprocess } from "../data/preprocess.js";
+import { mkdir, readFile, writeFile } from "node:fs/promises";
+import { basename, dirname, join, resolve } from "node:path";
+import { tensor, tidy, writeSafetensors } from "@asvr/torch";
+import { z } from "zod";
+import { type AttendedAnswer, attendToPicture, type Chosen } from "../analysis/picture-attention.js";
+import type { ChatModel } from "../chat/chat-model.js";
+import { openChatModel } from "../chat/open.js";
+import type { RgbImage } from "../data/images.js";
 import { ConfigError, DataError } from "../errors.js";
-import { testQuestion } from "../evaluation/questions.js";
-import { templates } from "../language/conversation.js";
-import { generate } from "../language/generation.js";
-import { visualInputOf } from "../reproduce/parts/codes.js";
-import { ownPreprocessing } from "../reproduce/parts/own-pictures.js";
-import { readRecipe, studyOf } from "../reproduce/start.js";
-import { loadTrainedRow } from "../reproduce/trained-row.js";
-import { commandContext } from "./context.js";
+import { type AttentionCase, attentionPage, attentionPng, type Moment } from "../figures/attention-figure.js";
 import { printJson } from "./options.js";
-import { progressDisplay } from "./progress.js";
+import { readPicture } from "./picture.js";
 
 export interface AttentionOptions {
-  image: string;
-  question: string;
+  image?: string;
+  question?: string;
+  cases?: string;
+  baseline?: string;
+  layers: Chosen;
+  heads: Chosen;
+  at: Moment;
+  maxNewTokens: number;
+  out?: string;
   json: boolean;
+}
+
+interface Question {
+  /** As it was named. */
+  image: string;
+  picture: RgbImage;
+  question: string;
+}
+
+/** A question with what each model made of it, the asked one first. */
+interface Looked extends Question {
+  seen: readonly { checkpoint: string; model: string; attended: AttendedAnswer }[];
 }
 
 /** Darker for more: ten steps. */
 const SHADES = " .:-=+*#%@";
 
-/** Prints a trained row's answer to a question, and where its last token looks. */
-export async function attention(run: string, { image, question, json }: AttentionOptions): Promise<void> {
-  const preprocessing = ownPreprocessing(await readRecipe(run));
-  const pixels = await readPicture(image, preprocessing);
-  const neverStopped = new AbortController().signal; // it takes a second: Ctrl-C simply ends it
-  const context = await commandContext(await studyOf(run), run, progressDisplay(), neverStopped);
-  using row = await loadTrainedRow(context, run);
-  setThreads(row.recipe.threads);
-  const { model, tokenizer, parts, imageTokens, recipe } = row;
-  const conversations = [
-    { from: "human" as const, value: `<image>\n${question}` },
-    { from: "gpt" as const, value: "" },
-  ];
-  const template = templates[recipe.stages.tuning.template];
-  const { prompt } = testQuestion({ id: "question", image, conversations }, tokenizer, template, (key) => ({
-    key,
-  }));
-  const side = Math.sqrt(imageTokens);
-  const { answer, map } = noGrad(() =>
-    tidy(() => {
-      const { size } = preprocessing;
-      const features = visualInputOf(
-        parts,
-        recipe,
-        tensor(pixels, { shape: [1, 3, size, size], device: context.device }),
-      );
-      const options = { imageTokens, device: context.device };
-      const capacity = prompt.inputIds.length + imageTokens;
-      const packed = packSamples([prompt], { capacity, imageTokens, compact: false });
-      const [ids] = generate(model, packed, features, {
-        eosId: tokenizer.eosId,
-        maxNewTokens: 16,
-        device: context.device,
-      });
-      const decoded = tokenizer.decode(ids!, { skipSpecialTokens: true }).trim();
-      return { answer: decoded, map: attentionToPicture(model, prompt, features, options) };
-    }),
-  );
-  if (json) printJson({ run, image, question, answer, grid: [side, side], attention: map.mean, byLayer: map.byLayer });
-  else process.stdout.write(`${question} ${answer}\n${draw(map.mean, side)}`);
+/** Prints a model's answer to a question, and where its last token looks; of many questions makes a page. */
+export async function attention(checkpoint: string, options: AttentionOptions): Promise<void> {
+  const { baseline, cases, out, json } = options;
+  const questions = await readQuestions(options);
+  const looked: Looked[] = questions.map((question) => ({ ...question, seen: [] }));
+  for (const path of [checkpoint, ...(baseline === undefined ? [] : [baseline])]) {
+    using model = await openChatModel(path); // one after the other: two large ones need not fit together
+    for (const one of looked) one.seen = [...one.seen, look(model, path, one, options)];
+  }
+  const found = looked.map((one) => ({ looked: one, summary: summaryOf(one, options) }));
+  if (out !== undefined) await writeAll(out, found, options);
+  if (json) printJson(cases === undefined ? found[0]!.summary : { cases: found.map(({ summary }) => summary) });
+  else for (const { looked: one } of found) process.stdout.write(drawn(one, options));
 }
 
-/** @throws ConfigError for a file that is no picture: the call was wrong */
-async function readPicture(file: string, preprocessing: Preprocessing): Promise<Float32Array> {
+async function readQuestions({ image, question, cases, out }: AttentionOptions): Promise<Question[]> {
+  if (cases !== undefined) {
+    if (image !== undefined || question !== undefined) {
+      throw new ConfigError("--cases has its own pictures and questions: leave --image and --question out");
+    }
+    if (out === undefined) throw new ConfigError("--cases makes a page: name its folder with --out");
+    return readCases(cases);
+  }
+  if (image === undefined || question === undefined) {
+    throw new ConfigError("give a picture with --image and a question with --question, or many with --cases");
+  }
+  return [{ image, question, picture: await readPicture("--image", image) }];
+}
+
+const caseFile = z.array(z.object({ image: z.string(), question: z.string().min(1) })).min(1);
+
+async function readCases(file: string): Promise<Question[]> {
+  let content: unknown;
   try {
-    return preprocess(await decodeImage(file), preprocessing);
+    content = JSON.parse(await readFile(file, "utf8"));
   } catch (error) {
-    if (error instanceof DataError) throw new ConfigError(`--image ${error.message}`, { cause: error });
+    throw new ConfigError(`--cases ${file} cannot be read as JSON: ${(error as Error).message}`, { cause: error });
+  }
+  const read = caseFile.safeParse(content);
+  if (!read.success) {
+    const { path, message } = read.error.issues[0]!;
+    throw new ConfigError(
+      `--cases ${file}: ${path.join(".") || "the whole"}: ${message}; it must be an array of {image, question}`,
+    );
+  }
+  return Promise.all(
+    read.data.map(async ({ image, question }) => ({
+      image,
+      question,
+      picture: await readPicture(`--cases ${file}:`, resolve(dirname(file), image)),
+    })),
+  );
+}
+
+function look(model: ChatModel, checkpoint: string, { picture, question }: Question, options: AttentionOptions) {
+  try {
+    const attended = attendToPicture(model, picture, question, options);
+    attended.before.mean(options.layers, options.heads); // refuses what the model doesn't have
+    return { checkpoint, model: model.name, attended };
+  } catch (error) {
+    if (error instanceof DataError) throw new ConfigError(`${checkpoint}: ${error.message}`, { cause: error });
     throw error;
   }
 }
 
-function draw(attention: readonly number[], side: number): string {
+function summaryOf({ image, question, seen }: Looked, { layers, heads, at }: AttentionOptions) {
+  const [first, second] = seen.map(({ checkpoint, attended }) => {
+    const { answer, grid } = attended;
+    const mean = attended[at].mean(layers, heads);
+    return {
+      checkpoint,
+      answer,
+      grid: [grid.rows, grid.columns],
+      onPicture: mean.reduce((sum, value) => sum + value, 0),
+      attention: mean,
+      byLayer: attended[at].byLayer(heads),
+    };
+  });
+  return { image, question, at, layers, heads, ...first!, ...(second && { baseline: second }) };
+}
+
+type Found = { looked: Looked; summary: ReturnType<typeof summaryOf> };
+
+async function writeAll(out: string, found: readonly Found[], options: AttentionOptions): Promise<void> {
+  await mkdir(out, { recursive: true });
+  const shown: { figure: AttentionCase; png: Uint8Array }[] = [];
+  for (const [index, { looked, summary }] of found.entries()) {
+    const folder = options.cases === undefined ? out : join(out, `case-${index + 1}`);
+    await mkdir(folder, { recursive: true });
+    const figure = figureOf(looked, options);
+    const png = await attentionPng(figure);
+    await writeFile(join(folder, "overlay.png"), png);
+    await writeFile(join(folder, "attention.json"), `${JSON.stringify(summary, null, 2)}\n`);
+    writeWeights(join(folder, "attention.safetensors"), looked);
+    shown.push({ figure, png });
+  }
+  if (options.cases === undefined) return;
+  const words = (of: Chosen) => (of === "mean" ? "mean of all" : of.join(", "));
+  const page = attentionPage(shown, { at: options.at, layers: words(options.layers), heads: words(options.heads) });
+  await writeFile(join(out, "index.html"), page);
+}
+
+function figureOf({ image, picture, question, seen }: Looked, { at, layers, heads }: AttentionOptions): AttentionCase {
+  const sides = seen.map(({ model, attended }) => ({
+    model,
+    answer: attended.answer,
+    grid: attended.grid,
+    attention: attended[at].mean(layers, heads),
+  }));
+  return { image: basename(image), picture, question, sides };
+}
+
+/** `before`, `after` and, of the other model, `baseline.before`, `baseline.after`: (layers, heads, rows, columns). */
+function writeWeights(file: string, { seen }: Looked): void {
+  tidy(() => {
+    const tensors = seen.flatMap(({ attended }, index) =>
+      (["before", "after"] as const).map((at) => {
+        const { layers, heads, values } = attended[at];
+        const shape = [layers, heads, attended.grid.rows, attended.grid.columns];
+        return [`${index === 0 ? "" : "baseline."}${at}`, tensor(values, { shape })] as const;
+      }),
+    );
+    writeSafetensors(file, new Map(tensors));
+  });
+}
+
+function drawn({ question, seen }: Looked, { at, layers, heads }: AttentionOptions): string {
+  const maps = seen.map(({ model, attended }) => {
+    const named = seen.length > 1 ? `${model}: ` : "";
+    return `${named}${question} ${attended.answer}\n${draw(attended[at].mean(layers, heads), attended.grid.columns)}`;
+  });
+  return maps.join("\n");
+}
+
+function draw(attention: readonly number[], columns: number): string {
   const most = Math.max(...attention);
   const cell = (value: number) =>
     SHADES[Math.min(SHADES.length - 1, Math.floor((value / most) * SHADES.length))]!.repeat(4);
-  const rows = Array.from({ length: side }, (_, row) => attention.slice(row * side, (row + 1) * side));
+  const rows = Array.from({ length: attention.length / columns }, (_, row) =>
+    attention.slice(row * columns, (row + 1) * columns),
+  );
   return rows.map((row) => `${row.map(cell).join("")}\n`.repeat(2)).join("");
 }

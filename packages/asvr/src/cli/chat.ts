@@ -3,9 +3,10 @@ import type { DType } from "@asvr/torch";
 import type { ChatMessage, ChatPart } from "../chat/chat-model.js";
 import type { AskOptions, ChatService } from "../chat/chat-service.js";
 import { WorkerChat } from "../chat/worker-chat.js";
-import { decodeImage, type RgbImage } from "../data/images.js";
+import type { RgbImage } from "../data/images.js";
 import { ConfigError, DataError } from "../errors.js";
 import { oneOf, printJson } from "./options.js";
+import { readPicture } from "./picture.js";
 
 export interface ChatOptions {
   image: readonly string[];
@@ -114,16 +115,6 @@ async function reply(talk: Conversation, line: string, signal: AbortSignal): Pro
     process.stdout.write(`${error.message}\n`);
   }
   return false;
-}
-
-/** @throws ConfigError for a file that is no picture: the call was wrong */
-async function readPicture(option: string, file: string): Promise<RgbImage> {
-  try {
-    return await decodeImage(file);
-  } catch (error) {
-    if (error instanceof DataError) throw new ConfigError(`${option} ${error.message}`, { cause: error });
-    throw error;
-  }
 }
 
 /** What was said so far. A message that fails is not part of it. */

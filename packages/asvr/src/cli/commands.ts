@@ -4,11 +4,11 @@ import { DEFAULT_MICRO_SIZES } from "../micro/sizes.js";
 import { THINGS_NAMES } from "../micro/things.js";
 import { baselines } from "../recipes/baselines.js";
 import { allRows } from "../recipes/table1.js";
-import type { AttentionOptions } from "./attention.js";
 import { type BenchmarkOptions, scoreCommand, withBenchmarkOptions } from "./benchmark-commands.js";
 import { chatCommand, serveCommand } from "./chat-commands.js";
 import { checkpointCommands } from "./checkpoint-commands.js";
 import type { CheckOptions } from "./data.js";
+import { figureCommands } from "./figure-commands.js";
 import type { WorldOptions } from "./micro.js";
 import { collect, DEFAULT_START, positive, wholeNumber } from "./options.js";
 import type { ReproduceOptions } from "./reproduce.js";
@@ -27,7 +27,7 @@ export function allCommands(): Command[] {
     evalCommand(),
     scoreCommand(),
     reportCommand(),
-    attentionCommand(),
+    ...figureCommands(),
     chatCommand(),
     serveCommand(),
     dataCommand(),
@@ -148,22 +148,6 @@ function reportCommand(): Command {
     .option("--json", "print the tables as one JSON object", false)
     .addHelpText("after", "\nExample:\n  asvr report runs/demo")
     .action(async (folder: string, options: Json) => (await import("./report.js")).report(folder, options));
-}
-
-function attentionCommand(): Command {
-  return new Command("attention")
-    .description("ask a trained row about a picture, and show where its last token looks")
-    .argument("<run>", "run folder of a row, as runs/demo/asvr-s0")
-    .requiredOption("--image <file>", "the picture")
-    .requiredOption("--question <text>", "the question")
-    .option("--json", "print answer and attention as one JSON object", false)
-    .addHelpText(
-      "after",
-      `
-Example:
-  asvr attention runs/demo/asvr-s0 --image runs/demo/data/images/test-seen/000003.png --question "what at top-left ?"`,
-    )
-    .action(async (run: string, options: AttentionOptions) => (await import("./attention.js")).attention(run, options));
 }
 
 function dataCommand(): Command {

@@ -89,7 +89,7 @@ export interface LlamaContext {
   readout?: Tensor;
   /** In place of positions, mask and cache. */
   sequences?: SequenceAttention;
-  /** Is shown every layer's attention weights (batch, heads, tokens, cached + tokens). Slower: they are made for it. */
+  /** Is shown every layer's attention weights, float32 (batch, heads, tokens, cached + tokens). Slower: they are made for it. */
   observe?: (layer: number, weights: Tensor) => void;
 }
 
@@ -222,11 +222,14 @@ function slidingMask(positions: Tensor, keyPositions: Tensor, window: number, ma
   });
 }
 
-/** The weights that the fused kernel doesn't show: softmax(q kᵀ / sqrt(headDim)), (batch, heads, queries, keys). */
+/** The weights that the fused kernel doesn't show: softmax(q kᵀ / sqrt(headDim)), float32 (batch, heads, queries, keys). */
 function attentionWeights(query: Tensor, key: Tensor, mask: Tensor | undefined, causal: boolean): Tensor {
   return tidy(() => {
-    const repeated = key.repeatInterleave(query.size(1) / key.size(1), 1);
-    const scores = query.matmul(repeated.transpose(2, 3)).mul(query.size(-1) ** -0.5);
+    const repeated = key.to("float32").repeatInterleave(query.size(1) / key.size(1), 1);
+    const scores = query
+      .to("float32")
+      .matmul(repeated.transpose(2, 3))
+      .mul(query.size(-1) ** -0.5);
     const [queries, keys] = scores.shape.slice(2) as [number, number];
     const allowed = mask ?? (causal ? F.ones([queries, keys], "bool", scores.device).tril(keys - queries) : undefined);
     return (allowed ? scores.maskedFill(allowed.logicalNot(), Number.NEGATIVE_INFINITY) : scores).softmax(-1);
