@@ -15,13 +15,17 @@ export interface ChatRequest extends Omit<AskOptions, "signal"> {
 export interface GivenAnswer {
   readonly id: string;
   readonly text: string;
-  readonly reason: EndReason;
+  /** "refused": the model does not take the question, and `refused` says why. */
+  readonly reason: EndReason | "refused";
+  readonly refused?: string;
 }
 
 export interface AnswerAllOptions extends ChatEngineOptions {
   readonly signal?: AbortSignal;
   /** Requests that are taken from the source before their turn: among them those about one picture meet. Default 128. */
   readonly ahead?: number;
+  /** What a question that the model refuses is: an error that ends everything, the default, or an answer as others. */
+  readonly refusals?: "throw" | "answer";
 }
 
 /** A user's message of pictures and a text. */
@@ -37,19 +41,19 @@ export function question(
  * Answers many questions, as each is done: in batches of unequal lengths, a picture looked at once however many
  * questions it has, and what they have in common at their beginning read once. Questions about one picture should
  * follow each other.
- * @throws DataError that names the question that the model refuses
+ * @throws DataError that names the question that the model refuses, unless refusals are answers
  */
 export async function* answerAll(
   model: ChatModel,
   requests: Iterable<ChatRequest> | AsyncIterable<ChatRequest>,
-  { signal, ahead = 128, ...options }: AnswerAllOptions = {},
+  { signal, ahead = 128, refusals = "throw", ...options }: AnswerAllOptions = {},
 ): AsyncGenerator<GivenAnswer> {
   if (signal) setMaxListeners(0, signal); // one a question that is under way
   using engine = new ChatEngine(model, { ...options, maxWaiting: Number.POSITIVE_INFINITY });
   const open = new Map<string, Promise<GivenAnswer>>();
   for await (const { id, messages, ...own } of requests) {
     if (open.has(id)) throw new ConfigError(`two questions are called ${JSON.stringify(id)}`);
-    open.set(id, collect(engine, id, messages, { ...own, ...(signal && { signal }) }));
+    open.set(id, collect(engine, { id, messages, ...own }, refusals, signal));
     if (open.size >= ahead) yield* next(open);
   }
   while (open.size > 0) yield* next(open);
@@ -63,20 +67,20 @@ async function* next(open: Map<string, Promise<GivenAnswer>>): AsyncGenerator<Gi
 
 async function collect(
   engine: ChatEngine,
-  id: string,
-  messages: readonly ChatMessage[],
-  options: AskOptions,
+  { id, messages, ...options }: ChatRequest,
+  refusals: "throw" | "answer",
+  signal: AbortSignal | undefined,
 ): Promise<GivenAnswer> {
   let text = "";
   try {
-    for await (const event of engine.ask(messages, options)) {
+    for await (const event of engine.ask(messages, { ...options, ...(signal && { signal }) })) {
       if (event.type === "text") text += event.text;
       else if (event.type === "end") return { id, text, reason: event.reason };
     }
   } catch (error) {
-    if (error instanceof DataError)
-      throw new DataError(`question ${JSON.stringify(id)}: ${error.message}`, error.faults);
-    throw error;
+    if (!(error instanceof DataError)) throw error;
+    if (refusals === "answer") return { id, text: "", reason: "refused", refused: error.message };
+    throw new DataError(`question ${JSON.stringify(id)}: ${error.message}`, error.faults);
   }
   throw new Error(`question ${JSON.stringify(id)}: the answer did not end`);
 }

@@ -11,6 +11,7 @@ export interface BenchmarkOptions extends EvalOptions {
   limit?: number;
   split?: string;
   prompts: string;
+  maxAnswer?: number;
   endpoint?: string;
   model?: string;
   concurrency: number;
@@ -30,6 +31,7 @@ export function withBenchmarkOptions(command: Command): Command {
     )
     .option("--split <name>", "another split than the scored one: test of docvqa and mmbench, for a submission")
     .option("--prompts <style>", "whose words: default (the paper's), cambrian, lmms-eval or llava", "default")
+    .option("--max-answer <tokens>", "instead of each benchmark's own number: a deviation, which scores say", positive)
     .option("--endpoint <url>", "ask the model behind an OpenAI-compatible endpoint; its key: ASVR_API_KEY")
     .option("--model <name>", "the model's name at the endpoint")
     .option("--concurrency <count>", "questions that are answered side by side", positive, 8)

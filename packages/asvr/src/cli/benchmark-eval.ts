@@ -16,7 +16,7 @@ const styles = ["default", "cambrian", "lmms-eval", "llava"] as const satisfies 
 
 /** Asks benchmarks and prints their scores; the same call goes on where it was stopped. */
 export async function evaluateBenchmarks(run: string | undefined, options: BenchmarkOptions): Promise<void> {
-  const { data, limit, split, maxBad, shard, json } = options;
+  const { data, limit, split, maxBad, maxAnswer, shard, json } = options;
   if (data === undefined) throw new ConfigError("--benchmarks needs --data, the folder of the data sets");
   const style = oneOf("--prompts", options.prompts, styles);
   const benchmarks = benchmarksNamed(options.benchmarks!);
@@ -54,10 +54,14 @@ export async function evaluateBenchmarks(run: string | undefined, options: Bench
       await runBenchmark(one, answerer, {
         folder,
         style,
+        ...(maxAnswer !== undefined && { maxNewTokens: maxAnswer }),
         shard,
         signal,
         batch: 16 * options.concurrency, // a batch ends with its slowest answer
-        onProgress: (progress) => display.update(title, { phase: "asking", ...progress }),
+        onProgress: ({ refused, ...progress }) => {
+          const phase = refused > 0 ? `asking, ${refused} refused` : "asking";
+          display.update(title, { phase, ...progress });
+        },
       });
       const stored = await readRun(folder);
       const { predictions, missing } = stored;
@@ -67,7 +71,9 @@ export async function evaluateBenchmarks(run: string | undefined, options: Bench
         scored.push(stored);
       }
       const detail = isScored ? scores.at(-1)!.value.toFixed(1) : "no published answers";
-      display.done(title, (performance.now() - started) / 1000, detail);
+      const refused = predictions.filter((prediction) => prediction.refused !== undefined).length;
+      const told = refused > 0 ? `${detail}, ${refused} of ${predictions.length} refused` : detail;
+      display.done(title, (performance.now() - started) / 1000, told);
     }
   } finally {
     display.close();

@@ -35,6 +35,9 @@ afterAll(() => server.close());
 const asvr = (...args: string[]) =>
   startAsvr(args, { cwd: root, env: { ...process.env, ASVR_CACHE: join(root, "no-cache") } });
 
+/** Nobody listens there. */
+const endpointOf = (model: string) => ["--endpoint", "http://localhost:9", "--model", model];
+
 const outcome = (...args: string[]) => asvr(...args).ended;
 
 test("all benchmarks are asked, scored, scored again by other rules, compared and exported", async () => {
@@ -82,8 +85,8 @@ test("killed in the middle, the same call asks what is left", async () => {
 test.each<[string, string[], string]>([
   ["no data", ["eval", "--benchmarks", "pope"], "--benchmarks needs --data"],
   ["an unknown benchmark", ["eval", "--benchmarks", "nope", "--data", data], "there are textvqa, docvqa"],
-  ["nobody to ask", ["eval", "--benchmarks", "pope", "--data", data], "give --endpoint URL and --model NAME"],
-  ["a run", ["eval", "run", "--benchmarks", "pope", "--data", data], "run cannot be asked benchmarks by itself yet"],
+  ["nobody to ask", ["eval", "--benchmarks", "pope", "--data", data], "give a checkpoint, or --endpoint URL"],
+  ["two to ask", ["eval", "run", "--benchmarks", "pope", "--data", data, ...endpointOf("m")], "one of them answers"],
   ["no model", ["eval", "--benchmarks", "pope", "--data", data, "--endpoint", "http://localhost"], "needs --model"],
   ["no URL", ["eval", "--benchmarks", "pope", "--data", data, "--endpoint", "x", "--model", "m"], "is no URL"],
   ["a strange shard", ["eval", "--shard", "4/4"], "it must be i/n"],

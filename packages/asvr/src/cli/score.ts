@@ -9,6 +9,7 @@ import { readRun, type StoredRun } from "../evaluation/benchmarks/run.js";
 import {
   type BenchmarkScore,
   benchmarkOf,
+  deviationsOf,
   finalParts,
   scoreAgainst,
   scoreAverage,
@@ -81,8 +82,10 @@ async function exportRuns(
   const model = basename(isBenchmark ? dirname(run) : run).replace(/\.jsonl$/, "");
   for (const { predictions, missing = [] } of stored) {
     const file = await exportPredictions(predictions, chosen, out, model);
-    const note = missing.length > 0 ? `  (PARTIAL: ${missing.join("; ")})` : "";
-    process.stdout.write(`${file}  ${predictions.length} answers${note}\n`);
+    const partial = missing.length > 0 ? `  (PARTIAL: ${missing.join("; ")})` : "";
+    const deviations = deviationsOf(benchmarkOf(predictions), predictions);
+    const deviating = deviations.length > 0 ? `  (DEVIATING: ${deviations.join("; ")})` : "";
+    process.stdout.write(`${file}  ${predictions.length} answers${partial}${deviating}\n`);
   }
 }
 
@@ -105,9 +108,9 @@ export function describeScores(scores: readonly BenchmarkScore[], average?: Aver
   if (scores.length === 0) return "";
   const lines = [`${"".padEnd(16)}${"score".padStart(6)}   95% interval    paper: llava, asvr\n`];
   for (const score of scores) {
-    const { title, value, interval, printed, partial, against } = score;
+    const { title, value, interval, printed, against } = score;
     lines.push(
-      `${title.padEnd(16)}${number(value)}${partial.length > 0 ? "*" : " "}  ${range(interval)}  ` +
+      `${title.padEnd(16)}${number(value)}${isStarred(score) ? "*" : " "}  ${range(interval)}  ` +
         `${number(printed.llava)}${number(printed.asvr)}${beside(score)}\n`,
     );
     if (against) {
@@ -118,21 +121,37 @@ export function describeScores(scores: readonly BenchmarkScore[], average?: Aver
       );
     }
   }
-  const partial = scores.filter((score) => score.partial.length > 0);
   if (average) {
-    const mark = partial.length > 0 ? "*" : " ";
+    const mark = scores.some(isStarred) ? "*" : " ";
     lines.push(`${"AVG".padEnd(16)}${number(average.value)}${mark}  ${range(average.interval)}\n`);
   }
-  for (const { title, partial: reasons } of partial) lines.push(`* ${title} is partial: ${reasons.join("; ")}\n`);
+  for (const { title, partial, deviations, refused } of scores) {
+    if (partial.length > 0) lines.push(`* ${title} is partial: ${partial.join("; ")}\n`);
+    if (deviations.length > 0) lines.push(`* ${title} deviates: ${deviations.join("; ")}\n`);
+    if (refused.length > 0) lines.push(describeRefusals(title, refused));
+  }
   return lines.join("");
 }
 
+/** A number that is not what the benchmark's name says. */
+const isStarred = ({ partial, deviations }: BenchmarkScore) => partial.length > 0 || deviations.length > 0;
+
+const LISTED = 5;
+
+function describeRefusals(title: string, refused: BenchmarkScore["refused"]): string {
+  const more = refused.length > LISTED ? ` and ${refused.length - LISTED} more (--json lists them)` : "";
+  const ids = refused.slice(0, LISTED).map(({ id }) => id);
+  return `! ${title}: ${refused.length} questions were refused, and are wrong: ${ids.join(", ")}${more}; ${ids[0]}: ${refused[0]!.why}\n`;
+}
+
 /** What the protocol prints beside the final number, and what limits it. */
-function beside({ values, unreadable, questions, attainable }: BenchmarkScore): string {
+function beside({ values, unreadable, refused, questions, attainable }: BenchmarkScore): string {
   const named = Object.entries(values).filter(([name]) => mainValues.has(name));
   const notes = [
     ...named.map(([name, value]) => `${name} ${value.toFixed(1)}`),
-    ...(unreadable > 0 ? [`${unreadable} of ${questions} unreadable`] : []),
+    ...(unreadable > 0
+      ? [`${unreadable} of ${questions} unreadable${refused.length > 0 ? `, ${refused.length} of them refused` : ""}`]
+      : []),
     ...(attainable < 100 - 1e-9 ? [`at most ${attainable.toFixed(1)} can be attained by this rule`] : []),
   ];
   return notes.length > 0 ? `   ${notes.join(", ")}` : "";

@@ -11,7 +11,10 @@ export interface AnswerRequest {
 
 export interface Answer {
   id: string;
+  /** Empty where it was refused. */
   text: string;
+  /** Why this question can't be answered while others can: its prompt is longer than the model's context, say. */
+  refused?: string;
 }
 
 /** Something that answers greedily: a model in this process, or one behind an endpoint. */
@@ -21,7 +24,7 @@ export interface Answerer {
   /**
    * Answers in any order, each as soon as it is there. Requests about one picture stand next to each other, and all of a
    * picture's come in the same call: its features need to be computed once.
-   * @throws what makes going on useless; answers given before are kept
+   * @throws what makes going on useless; answers given before are kept. A question that is refused is an answer
    */
   answer(requests: readonly AnswerRequest[], signal?: AbortSignal): AsyncIterable<Answer>;
 }

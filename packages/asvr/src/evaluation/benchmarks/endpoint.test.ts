@@ -1,7 +1,7 @@
 import { createServer, type IncomingMessage, type ServerResponse } from "node:http";
 import type { AddressInfo } from "node:net";
 import { afterEach, expect, test } from "vitest";
-import type { AnswerRequest } from "./answerer.js";
+import type { Answer, AnswerRequest } from "./answerer.js";
 import { type EndpointOptions, endpointAnswerer } from "./endpoint.js";
 
 const closers: (() => void)[] = [];
@@ -112,6 +112,27 @@ test("what cannot pass is said, with the question", async () => {
   await expect(all({ ...broken, retries: 2 })).rejects.toThrow(/status 500: broken after 3 attempts/);
   const strange = await serve((_body, response) => response.end('{"choices":[]}'));
   await expect(all(strange)).rejects.toThrow("no choices[0].message.content");
+});
+
+test("a question that the server does not take is refused, and the others are answered", async () => {
+  const told = [
+    { status: 400, error: { code: "context_length_exceeded", message: "too many tokens" } },
+    { status: 400, error: { code: null, message: "This model's maximum context length is 2048 tokens." } },
+    { status: 413, error: { code: null, message: "the body is too large" } },
+  ];
+  const options = await serve((body, response) => {
+    const at = requests.findIndex(({ id }) => body.messages[0]!.content.at(-1)!.text === `${id}?`);
+    const failure = told[at];
+    if (!failure) return reply(response, "yes");
+    response.writeHead(failure.status).end(JSON.stringify({ error: failure.error }));
+  });
+  const answers: Answer[] = [];
+  for await (const answer of endpointAnswerer(options).answer(requests)) answers.push(answer);
+  answers.sort((a, b) => (a.id < b.id ? -1 : 1));
+  expect(answers.slice(0, 3)).toEqual(
+    told.map(({ error }, at) => ({ id: `q${at}`, text: "", refused: error.message })),
+  );
+  expect(answers.slice(3)).toEqual(requests.slice(3).map(({ id }) => ({ id, text: "yes" })));
 });
 
 test("a signal ends it at once", async () => {

@@ -23,7 +23,19 @@ const reply = z.object({
   choices: z.array(z.object({ message: z.object({ content: z.string().nullable() }) })).min(1),
 });
 
-/** A model behind an OpenAI-compatible endpoint, asked greedily. */
+/** What servers call a question that they do not take; another 400 is a mistake that every question would meet. */
+const refusalCodes = new Set([
+  ...["context_length_exceeded", "string_above_max_length", "image_too_large", "invalid_image"],
+  ...["content_filter", "content_policy_violation"],
+]);
+/** Those that give no code say it in words. */
+const refusalWords = /context (?:length|window|size)|maximum (?:model|context|input) length|prompt is too long/i;
+
+const failure = z.object({
+  error: z.object({ code: z.unknown(), message: z.string().default("") }),
+});
+
+/** A model behind an OpenAI-compatible endpoint, asked greedily. A prompt or picture that it does not take is refused. */
 export function endpointAnswerer(options: EndpointOptions): Answerer {
   const { url, model, concurrency = 8 } = options;
   return {
@@ -37,7 +49,7 @@ export function endpointAnswerer(options: EndpointOptions): Answerer {
         while (next < requests.length || running.size > 0) {
           while (running.size < concurrency && next < requests.length) {
             const request = requests[next++]!;
-            const answer = ask(request, options, both).then((text) => ({ id: request.id, text }));
+            const answer = ask(request, options, both);
             answer.catch(() => {}); // whoever waits for it gets the error
             running.set(request.id, answer);
           }
@@ -52,7 +64,8 @@ export function endpointAnswerer(options: EndpointOptions): Answerer {
   };
 }
 
-async function ask(request: AnswerRequest, options: EndpointOptions, signal: AbortSignal): Promise<string> {
+async function ask(request: AnswerRequest, options: EndpointOptions, signal: AbortSignal): Promise<Answer> {
+  const { id } = request;
   const { url, model, apiKey, timeoutSeconds = 120, retries = 5, backoffSeconds = 1 } = options;
   const body = JSON.stringify({
     model,
@@ -62,7 +75,7 @@ async function ask(request: AnswerRequest, options: EndpointOptions, signal: Abo
   });
   const target = `${url.replace(/\/+$/, "")}/chat/completions`;
   for (let attempt = 0; ; attempt++) {
-    const failure = await (async (): Promise<{ text: string } | { why: string; passes: boolean; wait?: number }> => {
+    const outcome = await (async (): Promise<Answer | { why: string; passes: boolean; wait?: number }> => {
       try {
         const response = await fetch(target, {
           method: "POST",
@@ -71,7 +84,9 @@ async function ask(request: AnswerRequest, options: EndpointOptions, signal: Abo
           signal: AbortSignal.any([signal, AbortSignal.timeout(1000 * timeoutSeconds)]),
         });
         const text = await response.text();
-        if (response.ok) return { text: parseReply(text) };
+        if (response.ok) return { id, text: parseReply(text) };
+        const refused = refusalOf(response.status, text);
+        if (refused !== undefined) return { id, text: "", refused };
         const wait = Number(response.headers.get("retry-after") ?? "");
         return {
           why: `status ${response.status}: ${text.slice(0, 300)}`,
@@ -86,13 +101,29 @@ async function ask(request: AnswerRequest, options: EndpointOptions, signal: Abo
         return { why, passes: true };
       }
     })();
-    if ("text" in failure) return failure.text;
-    if (!failure.passes || attempt >= retries) {
+    if ("text" in outcome) return outcome;
+    if (!outcome.passes || attempt >= retries) {
       const times = attempt > 0 ? ` after ${attempt + 1} attempts` : "";
-      throw new DataError(`${target}, question ${request.id}: ${failure.why}${times}`);
+      throw new DataError(`${target}, question ${id}: ${outcome.why}${times}`);
     }
     const jitter = 0.5 + Math.random(); // so that many requests do not come back at the same moment
-    await sleep(1000 * Math.max(failure.wait ?? 0, backoffSeconds * 2 ** attempt * jitter), undefined, { signal });
+    await sleep(1000 * Math.max(outcome.wait ?? 0, backoffSeconds * 2 ** attempt * jitter), undefined, { signal });
+  }
+}
+
+/** Why a server does not take this question; undefined where it says something else. */
+function refusalOf(status: number, text: string): string | undefined {
+  if (status !== 400 && status !== 413 && status !== 422) return undefined;
+  const told = failure.safeParse(parsedJson(text)).data?.error;
+  const isRefusal = refusalCodes.has(String(told?.code)) || refusalWords.test(told?.message ?? text) || status === 413;
+  return isRefusal ? (told?.message ?? text.slice(0, 300)) : undefined;
+}
+
+function parsedJson(text: string): unknown {
+  try {
+    return JSON.parse(text);
+  } catch {
+    return undefined;
   }
 }
 
@@ -116,12 +147,8 @@ function mimeType(bytes: Buffer): string {
 }
 
 function parseReply(text: string): string {
-  let value: unknown;
-  try {
-    value = JSON.parse(text);
-  } catch {
-    throw new DataError(`the endpoint's reply is no JSON: ${text.slice(0, 200)}`);
-  }
+  const value = parsedJson(text);
+  if (value === undefined) throw new DataError(`the endpoint's reply is no JSON: ${text.slice(0, 200)}`);
   const parsed = reply.safeParse(value);
   if (!parsed.success)
     throw new DataError(`the endpoint's reply has no choices[0].message.content: ${text.slice(0, 200)}`);

@@ -1,7 +1,8 @@
 import { answerAll, type ChatRequest, question } from "../../chat/answer-all.js";
 import type { ChatModel } from "../../chat/chat-model.js";
 import { decodeBytes, type RgbImage } from "../../data/images.js";
-import type { Answerer, AnswerRequest } from "./answerer.js";
+import { DataError } from "../../errors.js";
+import type { Answer, Answerer, AnswerRequest } from "./answerer.js";
 import type { Picture } from "./data/table.js";
 
 export interface LocalOptions {
@@ -13,23 +14,36 @@ export interface LocalOptions {
 
 /**
  * A model in this process as somebody to ask benchmarks: greedily, questions of unequal length side by side, a picture
- * decoded and looked at once however many questions it has. The model stays its owner's.
+ * decoded and looked at once however many questions it has. What the model does not take is refused: a prompt that fills
+ * its context, a picture that can't be decoded. The model stays its owner's.
  */
 export function localAnswerer(model: ChatModel, { name, maxRunning = 32 }: LocalOptions): Answerer {
   return {
     name,
     async *answer(requests, signal) {
-      const pictures = new RecentPictures();
-      const options = { maxRunning, ahead: 4 * maxRunning, ...(signal && { signal }) };
-      for await (const { id, text } of answerAll(model, asked(requests, pictures), options)) yield { id, text };
+      const undecoded: Answer[] = [];
+      const options = { maxRunning, ahead: 4 * maxRunning, refusals: "answer", ...(signal && { signal }) } as const;
+      for await (const { id, text, refused } of answerAll(model, asked(requests, undecoded), options)) {
+        yield* undecoded.splice(0);
+        yield { id, text, ...(refused !== undefined && { refused }) };
+      }
+      yield* undecoded;
     },
   };
 }
 
-async function* asked(requests: readonly AnswerRequest[], pictures: RecentPictures): AsyncGenerator<ChatRequest> {
+/** @param undecoded gets the questions whose picture is none */
+async function* asked(requests: readonly AnswerRequest[], undecoded: Answer[]): AsyncGenerator<ChatRequest> {
+  const pictures = new RecentPictures();
   for (const { id, prompt, pictures: shown, maxNewTokens } of requests) {
     const images: RgbImage[] = [];
-    for (const picture of shown) images.push(await pictures.decoded(picture));
+    try {
+      for (const picture of shown) images.push(await pictures.decoded(picture));
+    } catch (error) {
+      if (!(error instanceof DataError)) throw error;
+      undecoded.push({ id, text: "", refused: error.message });
+      continue;
+    }
     yield { id, messages: [question(prompt.replaceAll("<image>\n", ""), images)], maxNewTokens, temperature: 0 };
   }
 }

@@ -18,6 +18,10 @@ const schema = z.object({
   group: z.string(),
   /** As the model gave it. */
   answer: z.string(),
+  /** Why the model did not take the question; its answer is empty then, and worth nothing by every protocol. */
+  refused: z.string().optional(),
+  /** Tokens that the answer was allowed, where these are not the benchmark's own number. */
+  maxNewTokens: z.number().int().min(1).optional(),
   /** What the default protocol takes it for; null: unreadable. */
   extracted: z.string().nullable(),
   /** The right answer in words; null in a split without answers. */

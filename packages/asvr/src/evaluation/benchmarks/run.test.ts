@@ -2,6 +2,7 @@ import { appendFileSync, existsSync, readFileSync, writeFileSync } from "node:fs
 import { expect, test } from "vitest";
 import { ConfigError } from "../../errors.js";
 import { benchmarkNamed } from "./all.js";
+import type { Answerer } from "./answerer.js";
 import { loadBenchmark } from "./data/load.js";
 import { benchmarkFolder, recorder } from "./folder.fixture.js";
 import { readPredictions } from "./predictions.js";
@@ -87,6 +88,56 @@ test("answers given before a failure are kept", async () => {
   expect(missing).toEqual(["8 rows instead of 3088", "5 questions are not answered yet"]);
   const score = scoreBenchmark(predictions, "default", missing);
   expect(score.partial).toEqual(missing);
+});
+
+test("a question that is refused is kept with the reason, worth nothing by every protocol, and not asked again", async () => {
+  const loaded = await load("pope");
+  const refused = "the conversation has 300 tokens, and the model reads 256 with its answer";
+  const picky = (reached: string[]): Answerer => ({
+    name: "picky",
+    async *answer(requests) {
+      for (const { id } of requests) {
+        reached.push(id);
+        yield id.endsWith("-2") ? { id, text: "", refused } : { id, text: "No" };
+      }
+    },
+  });
+  const folder = path("refused");
+  const seen: number[] = [];
+  const first: string[] = [];
+  await runBenchmark(loaded, picky(first), { folder, onProgress: (progress) => seen.push(progress.refused) });
+  expect([first.length, seen.at(-1)]).toEqual([18, 3]);
+  const again: string[] = [];
+  await runBenchmark(loaded, picky(again), { folder, onProgress: (progress) => seen.push(progress.refused) });
+  expect([again.length, seen.at(-1)]).toEqual([0, 3]);
+
+  const { predictions } = await readRun(folder);
+  const [one] = predictions.filter(({ id }) => id === "popular-2");
+  expect(one).toMatchObject({ answer: "", refused, extracted: null, score: 0, gold: "No" });
+  for (const protocol of ["default", "llava"]) {
+    const score = scoreBenchmark(predictions, protocol);
+    expect(score.refused).toEqual(
+      ["adversarial", "popular", "random"].map((set) => ({ id: `${set}-2`, why: refused })),
+    );
+    expect([score.unreadable, score.empty]).toEqual([3, 0]);
+    expect(score.deviations).toEqual([]);
+  }
+  expect(scoreBenchmark(predictions, "default").value).toBeCloseTo(100 * (6 / 18), 9); // "no" to all would have 50
+});
+
+test("fewer tokens than the benchmark's own, or other words, are a deviation that the predictions themselves tell", async () => {
+  const loaded = await load("pope");
+  const { answerer, asked } = recorder(yes);
+  await runBenchmark(loaded, answerer, { folder: path("short"), maxNewTokens: 4 });
+  expect(new Set(asked().map(({ maxNewTokens }) => maxNewTokens))).toEqual(new Set([4]));
+  const { predictions } = await readRun(path("short"));
+  expect(scoreBenchmark(predictions, "default").deviations).toEqual(["answers of at most 4 tokens instead of 128"]);
+  await expect(runBenchmark(loaded, answerer, { folder: path("short") })).rejects.toThrow(
+    "begun with maxNewTokens 4, not 128",
+  );
+  await runBenchmark(await load("mme"), answerer, { folder: path("words"), style: "lmms-eval" });
+  const { predictions: worded } = await readRun(path("words"));
+  expect(scoreBenchmark(worded, "default").deviations).toEqual(["asked in the words of lmms-eval"]);
 });
 
 test("shards are disjoint, whole pictures, and together everything", async () => {

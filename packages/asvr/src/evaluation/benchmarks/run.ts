@@ -6,8 +6,8 @@ import { z } from "zod";
 import { ConfigError, DataError } from "../../errors.js";
 import { groupBy } from "../record-scores.js";
 import { strip } from "../scoring/python-text.js";
-import type { Answerer, AnswerRequest } from "./answerer.js";
-import { type PromptStyle, userTurn } from "./benchmark.js";
+import type { Answer, Answerer, AnswerRequest } from "./answerer.js";
+import { type Benchmark, type PromptStyle, userTurn } from "./benchmark.js";
 import { type BenchmarkQuestion, type LoadedBenchmark, missingFrom } from "./data/load.js";
 import { type BenchmarkPrediction, PredictionWriter, readPredictions } from "./predictions.js";
 import { grade } from "./score.js";
@@ -22,6 +22,8 @@ export interface RunOptions {
   /** Folder of the answers: `run.json`, and `predictions.jsonl` or one such file a shard. */
   folder: string;
   style?: PromptStyle;
+  /** Tokens of an answer, instead of the benchmark's own number: a deviation, which every score says. */
+  maxNewTokens?: number;
   /** Questions that an answerer is given at once. */
   batch?: number;
   /** A part of the questions, for several processes. */
@@ -32,6 +34,8 @@ export interface RunOptions {
 
 export interface RunProgress {
   done: number;
+  /** Of `done`: what the model did not take. */
+  refused: number;
   total: number;
   /** Absent until something was answered. */
   secondsLeft?: number;
@@ -54,7 +58,7 @@ export type RunManifest = z.infer<typeof manifest>;
 const FLUSH_SECONDS = 1;
 
 /**
- * Asks what the folder has no answer to yet; each answer is kept as it comes.
+ * Asks what the folder has no answer to yet; each answer is kept as it comes, a refusal too: it isn't asked again.
  * @returns how many questions (of the shard) have an answer now
  * @throws ConfigError when the folder was begun with another model, prompt style or data; what the answerer throws; the
  * signal's reason when it fires
@@ -62,13 +66,14 @@ const FLUSH_SECONDS = 1;
 export async function runBenchmark(loaded: LoadedBenchmark, answerer: Answerer, options: RunOptions): Promise<number> {
   const { benchmark, questions, coverage } = loaded;
   const { folder, style = "default", batch = 64, shard = { index: 0, count: 1 }, signal, onProgress } = options;
+  const { maxNewTokens = benchmark.maxNewTokens } = options;
   await mkdir(folder, { recursive: true });
   await beginManifest(folder, {
     benchmark: benchmark.name,
     split: loaded.split,
     answerer: answerer.name,
     style,
-    maxNewTokens: benchmark.maxNewTokens,
+    maxNewTokens,
     questions: questions.length,
     missing: missingFrom(coverage),
   });
@@ -85,32 +90,35 @@ export async function runBenchmark(loaded: LoadedBenchmark, answerer: Answerer, 
 
   await using writer = await PredictionWriter.open(file);
   let kept = known.size;
+  let refused = before.filter((prediction) => prediction.refused !== undefined).length;
   let waiting: BenchmarkPrediction[] = [];
   let lastFlush = Date.now();
   const started = Date.now();
   const flush = async () => {
     if (waiting.length > 0) await writer.append(waiting);
     kept += waiting.length;
+    refused += waiting.filter((prediction) => prediction.refused !== undefined).length;
     waiting = [];
     lastFlush = Date.now();
     const fresh = kept - known.size;
     const secondsLeft = ((Date.now() - started) / 1000 / fresh) * (mine.length - kept);
-    onProgress?.({ done: kept, total: mine.length, ...(fresh > 0 && { secondsLeft }) });
+    onProgress?.({ done: kept, refused, total: mine.length, ...(fresh > 0 && { secondsLeft }) });
   };
-  onProgress?.({ done: kept, total: mine.length });
+  onProgress?.({ done: kept, refused, total: mine.length });
   try {
     for (const asked of batches(open, batch)) {
       signal?.throwIfAborted();
       const requests = asked.map(({ id, pictures }): AnswerRequest => {
         const shown = benchmark.showsAll?.includes(style) ? pictures : pictures.slice(0, 1);
-        return { id, prompt: prompts.get(id)!, pictures: shown, maxNewTokens: benchmark.maxNewTokens };
+        return { id, prompt: prompts.get(id)!, pictures: shown, maxNewTokens };
       });
-      for await (const { id, text } of answerer.answer(requests, signal)) {
+      for await (const answer of answerer.answer(requests, signal)) {
+        const { id } = answer;
         const question = byId.get(id);
         if (!question)
           throw new DataError(`${answerer.name} answered ${JSON.stringify(id)}, which was not asked or twice`);
         byId.delete(id);
-        waiting.push(predictionOf(loaded, question, prompts.get(id)!, style, strip(text)));
+        waiting.push(predictionOf(benchmark, question, answer, { prompt: prompts.get(id)!, style, maxNewTokens }));
         if (Date.now() - lastFlush > 1000 * FLUSH_SECONDS) await flush();
         signal?.throwIfAborted();
       }
@@ -129,14 +137,14 @@ export async function runBenchmark(loaded: LoadedBenchmark, answerer: Answerer, 
 }
 
 function predictionOf(
-  { benchmark }: LoadedBenchmark,
+  benchmark: Benchmark,
   { id, question, place, pictures, cluster }: BenchmarkQuestion,
-  prompt: string,
-  style: PromptStyle,
-  answer: string,
+  { text, refused }: Answer,
+  { prompt, style, maxNewTokens }: { prompt: string; style: PromptStyle; maxNewTokens: number },
 ): BenchmarkPrediction {
   const gold = benchmark.gold(question) ?? null;
-  const { read, score } = gold === null ? {} : grade(benchmark.protocols.default, answer, question);
+  const answer = refused === undefined ? strip(text) : "";
+  const { read, score } = gold === null ? {} : grade(benchmark.protocols.default, { answer, refused, question });
   return {
     benchmark: benchmark.name,
     id,
@@ -146,6 +154,8 @@ function predictionOf(
     picture: pictures[0]!.key,
     group: cluster,
     answer,
+    ...(refused !== undefined && { refused }),
+    ...(maxNewTokens !== benchmark.maxNewTokens && { maxNewTokens }),
     extracted: read ?? null,
     gold,
     score: score ?? null,
@@ -194,7 +204,7 @@ function requireSamePrompts(before: readonly BenchmarkPrediction[], prompts: Map
 async function beginManifest(folder: string, wanted: RunManifest): Promise<void> {
   const there = await readManifest(folder);
   if (there) {
-    for (const key of ["benchmark", "split", "answerer", "style", "questions"] as const) {
+    for (const key of ["benchmark", "split", "answerer", "style", "maxNewTokens", "questions"] as const) {
       if (there[key] === wanted[key]) continue;
       throw new ConfigError(
         `${folder} was begun with ${key} ${JSON.stringify(there[key])}, not ${JSON.stringify(wanted[key])}. ` +

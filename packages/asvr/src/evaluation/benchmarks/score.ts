@@ -26,6 +26,8 @@ export interface BenchmarkScore {
   /** 95%, bootstrap over what hangs together. */
   interval: Interval;
   questions: number;
+  /** What the model did not take, and why: counted among the unreadable. */
+  refused: { id: string; why: string }[];
   /** Answers from which nothing could be read, and empty ones: wrong, and counted. */
   unreadable: number;
   empty: number;
@@ -37,6 +39,8 @@ export interface BenchmarkScore {
   categories: Record<string, Record<string, number>>;
   /** Why these are not all questions; empty when they are. */
   partial: string[];
+  /** How the questions were asked otherwise than the benchmark says; empty when they were not. */
+  deviations: string[];
   /** The paper's Table 1. */
   printed: { llava: number; asvr: number };
   against?: Comparison;
@@ -65,24 +69,27 @@ export function answered(
   protocol: Protocol<object>,
   predictions: readonly BenchmarkPrediction[],
 ): Answered<object>[] {
-  return predictions.map(({ id, question, picture, group, answer, gold }) => {
+  return predictions.map((prediction) => {
+    const { id, question, picture, group, answer, gold } = prediction;
     if (gold === null) {
       throw new DataError(
         `${benchmark.title}: question ${id} has no published answer, so nothing can be scored. ` +
           "Export it for the test server: --export submission.",
       );
     }
-    return { id, question, picture, cluster: group, answer, ...grade(protocol, answer, question) };
+    return { id, question, picture, cluster: group, answer, ...grade(protocol, prediction) };
   });
 }
 
-/** What an answer is taken for and what it is worth; an unreadable one is worth nothing. */
+/**
+ * What an answer is taken for and what it is worth; an unreadable one is worth nothing. A refusal is unreadable, whatever
+ * the protocol takes an empty answer for.
+ */
 export function grade(
   protocol: Protocol<object>,
-  answer: string,
-  question: object,
+  { answer, refused, question }: { answer: string; refused?: string | undefined; question: object },
 ): { read: string | undefined; score: number } {
-  const read = protocol.read(answer, question);
+  const read = refused === undefined ? protocol.read(answer, question) : undefined;
   return { read, score: read === undefined ? 0 : protocol.score(read, question, answer) };
 }
 
@@ -98,7 +105,7 @@ export function scoreBenchmark(
   const parts = partsOf(protocol, items);
   const oracle = items.map((item) => {
     const gold = benchmark.gold(item.question)!;
-    return { ...item, answer: gold, ...grade(protocol, gold, item.question) };
+    return { ...item, answer: gold, ...grade(protocol, { answer: gold, question: item.question }) };
   });
   return {
     benchmark: benchmark.name,
@@ -107,8 +114,9 @@ export function scoreBenchmark(
     value: totalOf(parts),
     interval: new Resampled(parts, clustersOf(parts)).interval(),
     questions: items.length,
+    refused: predictions.flatMap(({ id, refused }) => (refused === undefined ? [] : [{ id, why: refused }])),
     unreadable: items.filter(({ read }) => read === undefined).length,
-    empty: items.filter(({ answer }) => answer.trim() === "").length,
+    empty: predictions.filter(({ answer, refused }) => answer.trim() === "" && refused === undefined).length,
     attainable: totalOf(partsOf(protocol, oracle)),
     values: protocol.values?.(items) ?? {},
     categories: Object.fromEntries(
@@ -118,8 +126,20 @@ export function scoreBenchmark(
       ]),
     ),
     partial: [...(missing ?? countedMissing(benchmark, items.length))],
+    deviations: deviationsOf(benchmark, predictions),
     printed: benchmark.printed,
   };
+}
+
+/** How predictions were asked for otherwise than their benchmark says, in words. */
+export function deviationsOf(benchmark: Benchmark, predictions: readonly BenchmarkPrediction[]): string[] {
+  const limits = new Set(predictions.flatMap(({ maxNewTokens }) => maxNewTokens ?? []));
+  const styles = new Set(predictions.map(({ style }) => style).filter((style) => benchmark.ask[style] !== undefined));
+  styles.delete("default");
+  return [
+    ...[...limits].map((limit) => `answers of at most ${limit} tokens instead of ${benchmark.maxNewTokens}`),
+    ...[...styles].map((style) => `asked in the words of ${style}`),
+  ];
 }
 
 /**

@@ -1,0 +1,60 @@
+import { memory } from "@asvr/torch";
+import sharp from "sharp";
+import { expect, test } from "vitest";
+import { noise, tinyFolder } from "../../chat/fixture.js";
+import { openChatModel } from "../../chat/open.js";
+import type { Answer, AnswerRequest } from "./answerer.js";
+import type { Picture } from "./data/table.js";
+import { localAnswerer } from "./local.js";
+
+async function picture(seed: number): Promise<Picture> {
+  const { width, height, data } = noise(seed);
+  const png = await sharp(data, { raw: { width, height, channels: 3 } })
+    .png()
+    .toBuffer();
+  return { key: `picture ${seed}`, bytes: async () => png };
+}
+
+const ask = (id: string, shown: Picture, prompt = `<image>\nQuestion ${id}?`): AnswerRequest => ({
+  ...{ id, prompt, pictures: [shown], maxNewTokens: 2 },
+});
+
+test("what the model does not take is refused, each with its reason; all others are answered", async () => {
+  using model = await openChatModel(tinyFolder);
+  const good = await picture(0);
+  const broken: Picture = { key: "broken", bytes: async () => Buffer.from("no picture") };
+  const long = `<image>\n${"very ".repeat(200)}long?`;
+  const requests = [ask("a", good), ask("b", broken), ask("c", good, long), ask("d", good), ask("e", broken)];
+  const answers: Answer[] = [];
+  for await (const answer of localAnswerer(model, { name: "tiny" }).answer(requests)) answers.push(answer);
+  answers.sort((a, b) => (a.id < b.id ? -1 : 1));
+  expect(answers.map(({ id, refused }) => [id, refused])).toEqual([
+    ["a", undefined],
+    ["b", expect.stringContaining("broken")],
+    ["c", expect.stringMatching(/the conversation has \d+ tokens, and the model reads 256/)],
+    ["d", undefined],
+    ["e", expect.stringContaining("broken")],
+  ]);
+  expect(answers.map(({ text }) => text !== "")).toEqual([true, false, false, true, false]);
+});
+
+test("a thousand questions and more leave as many tensors as before, batch by batch", async () => {
+  using model = await openChatModel(tinyFolder);
+  const answerer = localAnswerer(model, { name: "tiny" });
+  const before = memory().tensors;
+  let most = 0;
+  for (let batch = 0; batch < 8; batch++) {
+    const pictures = await Promise.all(Array.from({ length: 32 }, (_, index) => picture(100 * batch + index)));
+    const requests = pictures.flatMap((shown, at) => [0, 1, 2, 3].map((question) => ask(`${at}.${question}`, shown)));
+    let answered = 0;
+    for await (const { refused } of answerer.answer(requests)) {
+      expect(refused).toBeUndefined();
+      answered++;
+      most = Math.max(most, memory().tensors);
+    }
+    expect(answered).toBe(128);
+    expect(memory().tensors, `after batch ${batch}`).toBe(before);
+  }
+  // Features and keys of pictures that were seen are kept within a batch: some for each question, not some for each token.
+  expect(most - before).toBeLessThan(10 * 128);
+});
