@@ -1,6 +1,6 @@
 /** What a benchmark is: where its questions are, how they are asked, what an answer is worth. */
 import { z } from "zod";
-import type { PaperBenchmark } from "../../recipes/paper-table1.js";
+import type { PaperBenchmark } from "../../recipes/paper-tables.js";
 import { each, type Part, type Scored } from "../scoring/shares.js";
 
 /** Where the questions are published. */
