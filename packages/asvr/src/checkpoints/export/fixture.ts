@@ -5,7 +5,7 @@ import { buildEncoder, buildLanguageModel } from "../../model/build.js";
 import { VisionLanguageModel } from "../../model/lvlm.js";
 import { Projector } from "../../model/projector.js";
 import { derive, type Recipe } from "../../recipes/recipe.js";
-import { table1 } from "../../recipes/table1.js";
+import { recipeOf } from "../../recipes/tables.js";
 import type { FrozenParts } from "../../reproduce/parts/load.js";
 import type { TrainedRow } from "../../reproduce/trained-row.js";
 import { runAsLlava } from "./run-llava.js";
@@ -18,7 +18,7 @@ export function untrainedRow(change: Parameters<typeof derive>[1] = {}): Disposa
     words: { tokenizer: string; config: ReturnType<typeof buildTokenizerConfig> };
   } {
   manualSeed(3);
-  const recipe: Recipe = derive(table1("llava", "micro"), change);
+  const recipe: Recipe = derive(recipeOf("table1", "llava", "micro"), change);
   const [json, config] = [buildTokenizer(), buildTokenizerConfig()];
   const tokenizer = new TextTokenizer(json, config);
   const encoder = buildEncoder(recipe);

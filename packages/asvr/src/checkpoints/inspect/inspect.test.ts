@@ -5,7 +5,7 @@ import { CheckpointError, F, memory, nn, optim, type Tensor, tidy, writeSafetens
 import { afterAll, afterEach, expect, test } from "vitest";
 import { ConfigError } from "../../errors.js";
 import { Llava } from "../../model/llava.js";
-import { table1 } from "../../recipes/table1.js";
+import { recipeOf } from "../../recipes/tables.js";
 import { saveCheckpoint } from "../../training/checkpoint.js";
 import { tinyLlava, writeLlava } from "../fixture.js";
 import { field, writeGguf } from "../gguf/write.js";
@@ -50,7 +50,7 @@ test("a LLaVA in shards, of two dtypes", async () => {
 test("a run with its newest checkpoint, and that checkpoint", async () => {
   const run = join(root, "run");
   mkdirSync(run);
-  writeFileSync(join(run, "recipe.json"), JSON.stringify(table1("asvr", "micro")));
+  writeFileSync(join(run, "recipe.json"), JSON.stringify(recipeOf("table1", "asvr", "micro")));
   expect(await inspectCheckpoint(run)).toMatchObject({
     kind: "run of asvr",
     facts: { recipe: "table1/asvr (semantic codes (ASVR)), micro scale, seed 0", checkpoint: "none that is whole" },

@@ -45,7 +45,7 @@ test.skipIf(!smollm2File())("a recipe of other sizes is refused", async () => {
 });
 
 test("the small scale has SmolLM2's shape, and reads features as they are", () => {
-  const recipe = studyRecipe(smallSettings, "asvr");
+  const recipe = studyRecipe(smallSettings);
   expect(recipe.normaliseFeatures).toBe(false);
   expect(recipe.stages.tuning.template).toBe("smollm2");
   using language = buildLanguageModel(recipe, 49_152);
