@@ -113,8 +113,8 @@ const smallBaseline = derive(microBaseline, {
     tieWordEmbeddings: true,
   },
   stages: {
-    pretraining: { steps: 120, batchSize: 16, learningRate: 1e-3 },
-    tuning: { steps: 800, batchSize: 3, learningRate: 2e-4, template: "smollm2" },
+    pretraining: { steps: 100, batchSize: 4, learningRate: 1e-3 },
+    tuning: { steps: 450, batchSize: 3, learningRate: 2e-4, template: "smollm2" },
   },
 });
 

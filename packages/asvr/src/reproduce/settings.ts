@@ -112,7 +112,7 @@ export const smallSettings: StudySettings = {
   rows: ["llava", "asvr"],
   world: { ...demoSettings.world, text: 10, test: 200, novel: 100 },
   languageModel: { published: "smollm2" },
-  steps: { pretraining: 120, tuning: 800 },
+  steps: { pretraining: 100, tuning: 450 },
   evaluationBatch: 10,
   maxNewTokens: 8, // its tokens are parts of words
   saveEverySeconds: 240, // a checkpoint has 1.6 GB
