@@ -5,6 +5,7 @@ import { demo } from "./benches/demo.js";
 import { head } from "./benches/head.js";
 import { microStep } from "./benches/micro-step.js";
 import { operators } from "./benches/operators.js";
+import { serve } from "./benches/serve.js";
 import { startup } from "./benches/startup.js";
 import type { BenchContext, BenchResult } from "./harness/bench.js";
 import { findPeer } from "./harness/peer.js";
@@ -24,7 +25,9 @@ interface Bench {
   runs: number;
   /** Default; none where the number is not to be chosen. */
   threads?: number;
-  run: (context: BenchContext, options: Options) => Promise<BenchResult>;
+  run?: (context: BenchContext, options: Options) => Promise<BenchResult>;
+  /** In the place of `run` where there is no peer: what is compared is both ours. */
+  runAlone?: (context: Omit<BenchContext, "peer">, options: Options) => Promise<BenchResult>;
   options?: (command: Command) => Command;
 }
 
@@ -70,6 +73,18 @@ const benches: readonly Bench[] = [
       }),
   },
   {
+    name: "serve",
+    measures: "requests with pictures to asvr serve: many at once beside one by one, and memory over many",
+    runs: 3,
+    threads: 1,
+    options: (command) =>
+      command
+        .option("--requests <count>", "requests over which memory is watched", positive, 1000)
+        .option("--tokens <count>", "tokens of an answer", positive, 32),
+    runAlone: (context, { requests, tokens }) =>
+      serve(context, { requests: requests as number, tokens: tokens as number }),
+  },
+  {
     name: "demo",
     measures: "wall time of the whole demo against a peer that trains the same recipes",
     runs: 1,
@@ -98,17 +113,21 @@ function program(): Command {
   return all;
 }
 
-async function measure({ name, run }: Bench, options: Options): Promise<void> {
-  const peer = await findPeer();
+async function measure({ name, run, runAlone }: Bench, options: Options): Promise<void> {
   const note = (text: string) => void process.stderr.write(`${name}: ${text}\n`);
-  note(`Node ${process.versions.node} with libtorch ${runtimeInfo().libtorch}, Python with torch ${peer.torch}`);
   const { runs: rounds, threads = 1 } = options;
-  const { ratio, parts, table } = await run({ peer, rounds, threads, note }, options);
+  const context = { rounds, threads, note };
+  const versions = `Node ${process.versions.node} with libtorch ${runtimeInfo().libtorch}`;
+  const peer = run && (await findPeer());
+  note(peer ? `${versions}, Python with torch ${peer.torch}` : versions);
+  const { ratio, parts, table } = peer ? await run({ peer, ...context }, options) : await runAlone!(context, options);
   if (options.json) {
-    const result = { bench: name, ratio, parts: { ...parts, rounds, threads, torch: peer.torch } };
+    const result = { bench: name, ratio, parts: { ...parts, rounds, threads, ...(peer && { torch: peer.torch }) } };
     process.stdout.write(`${JSON.stringify(rounded(result))}\n`);
   } else {
-    process.stdout.write(`${formatTable(table)}\n\n${name}: ours / peer = ${shown(ratio)}\n`);
+    process.stdout.write(
+      `${formatTable(table)}\n\n${name}: ${peer ? "ours / peer" : "together / one by one, in time"} = ${shown(ratio)}\n`,
+    );
   }
 }
 

@@ -9,7 +9,7 @@ import { withTemporaryFolder } from "../harness/temporary.js";
 /** What is written by `write-random-llava`. */
 export interface RandomLlava {
   readonly folder: string;
-  readonly size: "tiny" | "1b" | "7b";
+  readonly size: "tiny" | "small" | "1b" | "7b";
 }
 
 export interface DecodeRun extends RandomLlava {
@@ -52,7 +52,7 @@ async function measure(
     note(`writing a checkpoint of the size ${size}`);
     await runSide(ours("write-random-llava"), { folder, size, threads });
   }
-  const pictureSize = size === "tiny" ? 56 : 384; // as the tower wants it: neither side resizes
+  const pictureSize = size === "tiny" || size === "small" ? 56 : 384; // as the tower wants it: neither side resizes
   const run = { folder, size, threads, tokens, pictureSize, prompt: "What is it?" };
   let promptIds: readonly number[] = [];
   const sides = {

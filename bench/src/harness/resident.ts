@@ -1,8 +1,8 @@
 import { readFileSync, writeFileSync } from "node:fs";
 
-/** Bytes of this process that are in memory now. Linux. */
-export function residentBytes(): number {
-  return status("VmRSS");
+/** Bytes of this process, or another one, that are in memory now. Linux. */
+export function residentBytes(pid?: number): number {
+  return status("VmRSS", pid);
 }
 
 /** The most that it was since `resetPeak`. Linux. */
@@ -14,8 +14,8 @@ export function resetPeak(): void {
   writeFileSync("/proc/self/clear_refs", "5");
 }
 
-function status(field: string): number {
-  const line = readFileSync("/proc/self/status", "utf8")
+function status(field: string, pid?: number): number {
+  const line = readFileSync(`/proc/${pid ?? "self"}/status`, "utf8")
     .split("\n")
     .find((line) => line.startsWith(`${field}:`))!;
   return Number(line.split(/\s+/)[1]) * 1024;

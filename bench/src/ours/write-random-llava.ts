@@ -10,6 +10,7 @@ const { folder, size } = JSON.parse(process.argv[2]!) as RandomLlava;
 
 const shapes = {
   tiny: { hidden: 64, intermediate: 160, layers: 2, heads: 4, kvHeads: 2 },
+  small: { hidden: 256, intermediate: 704, layers: 6, heads: 8, kvHeads: 4 },
   "1b": { hidden: 2048, intermediate: 5632, layers: 22, heads: 32, kvHeads: 4 }, // TinyLlama
   "7b": { hidden: 4096, intermediate: 11_008, layers: 32, heads: 32, kvHeads: 32 }, // Vicuna
 };
@@ -18,7 +19,7 @@ const towers = {
   so400m: { hidden: 1152, intermediate: 4304, layers: 27, heads: 16, image: 384 },
 };
 const shape = shapes[size];
-const tower = towers[size === "tiny" ? "tiny" : "so400m"];
+const tower = towers[size === "tiny" || size === "small" ? "tiny" : "so400m"];
 const vocabulary = 32_064;
 const patch = 14;
 const SHARD_BYTES = 4e9;

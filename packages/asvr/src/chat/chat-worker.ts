@@ -1,12 +1,15 @@
 // The thread of one model: started by WorkerChat, which is told what each request gives.
 import { parentPort, workerData } from "node:worker_threads";
+import { setThreads } from "@asvr/torch";
 import { ChatEngine } from "./chat-engine.js";
 import type { ChatModel } from "./chat-model.js";
 import { openChatModel } from "./open.js";
 import type { FromWorker, ToWorker, WorkerStart } from "./worker-chat.js";
 
 const port = parentPort!;
-const { path, open, engine: options } = workerData as WorkerStart;
+const { path, open, engine } = workerData as WorkerStart;
+const { threads, ...options } = engine;
+if (threads !== undefined) setThreads(threads);
 const tell = (message: FromWorker) => port.postMessage(message);
 
 function describe(error: unknown) {

@@ -10,7 +10,12 @@ import type { OpenOptions } from "./open.js";
 export interface WorkerStart {
   readonly path: string;
   readonly open: OpenOptions;
-  readonly engine: ChatEngineOptions;
+  readonly engine: WorkerOptions;
+}
+
+export interface WorkerOptions extends ChatEngineOptions {
+  /** Threads of one operator; default: libtorch's, as many as cores. Small models are faster with one. */
+  readonly threads?: number;
 }
 
 export type ToWorker =
@@ -61,7 +66,7 @@ export class WorkerChat implements ChatService, AsyncDisposable {
   }
 
   /** Opens the model. @throws what `openChatModel` throws */
-  static async open(path: string, open: OpenOptions = {}, engine: ChatEngineOptions = {}): Promise<WorkerChat> {
+  static async open(path: string, open: OpenOptions = {}, engine: WorkerOptions = {}): Promise<WorkerChat> {
     const start: WorkerStart = { path, open, engine };
     const worker = new Worker(new URL("./chat-worker.js", import.meta.url), { workerData: start });
     const first = await new Promise<FromWorker>((resolve, reject) => {

@@ -29,6 +29,7 @@ export function chatCommand(): Command {
     .option("--top-p <number>", "draw from the likeliest words that have this probability together", number(0, 1), 1)
     .option("--seed <number>", "of what is drawn", Number, 0)
     .option("--dtype <dtype>", "of the weights: float32, bfloat16 or float16 (default: as stored)")
+    .option("--threads <count>", "threads of one operator (default: one for each core)", positive)
     .option("--json", "with --prompt: print answer and counts as one JSON object", false)
     .addHelpText(
       "after",
@@ -58,6 +59,7 @@ export function serveCommand(): Command {
     .option("--max-image-pixels <count>", "of a request's pictures together", positive, 50_000_000)
     .option("--request-timeout <seconds>", "longest time for an answer", number(0.001, 86_400), 600)
     .option("--dtype <dtype>", "of the weights: float32, bfloat16 or float16 (default: as stored)")
+    .option("--threads <count>", "threads of one operator (default: one for each core)", positive)
     .option("--json", "print the address as one JSON object", false)
     .addHelpText(
       "after",

@@ -17,6 +17,7 @@ export interface ChatOptions {
   topP: number;
   seed: number;
   dtype?: string;
+  threads?: number;
   json: boolean;
 }
 

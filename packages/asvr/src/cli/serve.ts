@@ -18,6 +18,7 @@ export interface ServeOptions {
   maxImagePixels: number;
   requestTimeout: number;
   dtype?: string;
+  threads?: number;
   json: boolean;
 }
 
@@ -37,6 +38,7 @@ export async function serve(checkpoint: string, options: ServeOptions): Promise<
   const service = await WorkerChat.open(checkpoint, dtypeOption(options.dtype), {
     maxRunning: maxConcurrent,
     maxWaiting: maxConcurrent + queue,
+    ...(options.threads && { threads: options.threads }),
   });
   const app = buildServer(service, {
     maxBodyBytes: options.maxBodyMb * 2 ** 20,

@@ -54,7 +54,8 @@ export function buildServer(service: ChatService, options: ServerOptions = {}): 
 
   app.setErrorHandler((error, _request, reply) => {
     const told = apiErrorOf(error);
-    if (told.status === 500) options.onError?.(error);
+    // What fails after its client left is told to nobody.
+    if (told.status === 500 && !reply.raw.destroyed) options.onError?.(error);
     void reply.status(told.status).send(told.toJSON());
   });
   app.setNotFoundHandler((request, reply) => {

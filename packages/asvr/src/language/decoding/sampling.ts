@@ -35,9 +35,16 @@ export function drawToken(logits: Tensor, options: SamplingOptions, index: numbe
   if (temperature === 0) return logits.argmax(-1).item();
   const scaled = logits.div(temperature);
   const draw = new Random(seed).fork(index).uniform();
-  if (topP === 1 && topK === undefined) return drawFrom(exponentials(scaled.sub(scaled.amax()).toNumbers()), draw);
+  if (topP === 1 && topK === undefined) return drawFromAll(scaled, draw);
   const { weights, ids } = likeliest(scaled, topP, topK);
   return ids[drawFrom(weights, draw)]!;
+}
+
+/** The first token up to which the probabilities exceed `draw`. A vocabulary is too long for a loop here. */
+function drawFromAll(scaled: Tensor, draw: number): number {
+  const reached = scaled.to("float64").softmax(-1).cumsum(-1);
+  const index = reached.le(draw).sum().item();
+  return index < scaled.size(0) ? index : scaled.argmax(-1).item(); // where rounding left a rest
 }
 
 /** The tokens that may be drawn, likeliest first. */
