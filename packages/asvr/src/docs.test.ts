@@ -61,6 +61,11 @@ test("the README's measured tables are those of docs/results and of the benchmar
   expect(status, String(stderr)).toBe(0);
 });
 
+test("the conformance table names files, symbols, tests and measurements that are there", () => {
+  const { status, stderr } = spawnSync(process.execPath, [join(root, "scripts/conformance.mjs"), "--check"]);
+  expect(status, String(stderr)).toBe(0);
+});
+
 test("a line for every package whose content is in the pictures, with its licence", () => {
   const lines = proseOf("docs/pictures.md").split("\n");
   const missing = MICRO_LICENCES.filter(

@@ -4,7 +4,9 @@
  * @module
  */
 export * from "./analysis/attention.js";
+export { type NearestOptions, type NearPicture, nearestPictures } from "./analysis/nearest-pictures.js";
 export * from "./analysis/picture-attention.js";
+export { type Surprise, surpriseOf } from "./analysis/surprise.js";
 export {
   type AnswerAllOptions,
   answerAll,

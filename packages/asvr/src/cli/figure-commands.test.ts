@@ -1,20 +1,29 @@
-import { readFileSync, writeFileSync } from "node:fs";
+import { existsSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
-import { readSafetensorsHeader } from "@asvr/torch";
+import { noGrad, readSafetensors, readSafetensorsHeader, setThreads, tidy } from "@asvr/torch";
 import sharp from "sharp";
 import { beforeAll, expect, test } from "vitest";
+import { nearestPictures } from "../analysis/nearest-pictures.js";
 import { tinyFolder, tinyNextFolder } from "../chat/fixture.js";
+import { openChatModel } from "../chat/open.js";
+import type { RunChat } from "../chat/run-chat.js";
+import { packSamples } from "../data/packing.js";
+import { buildSample } from "../data/samples.js";
+import { templates } from "../language/conversation.js";
+import { PictureEncoder } from "../reproduce/parts/own-pictures.js";
 import { asvr, readJson, temporaryFolder, writeSettings } from "./fixture.js";
 
 // What shows how a model sees a picture, through the compiled command.
 
+setThreads(1); // test files run side by side
 const root = temporaryFolder();
 const study = join(root, "study");
 const run = join(study, "asvr-s0");
 const image = join(root, "picture.jpg");
 beforeAll(async () => {
-  const settings = writeSettings(root);
-  const made = await asvr("reproduce", "table1", "--settings", settings, "--rows", "llava,asvr", "--out", study);
+  // In float32: numbers are compared with those of forward passes of other shapes.
+  const options = ["--settings", writeSettings(root), "--rows", "llava,asvr", "--matmul", "float32", "--out", study];
+  const made = await asvr("reproduce", "table1", ...options);
   expect(made.status, made.stderr).toBe(0);
   await sharp({ create: { width: 120, height: 60, channels: 3, background: "#3a7" } })
     .jpeg()
@@ -92,4 +101,103 @@ test.each<[string, string[], string]>([
   expect(status, stderr).toBe(2);
   expect(stderr).toContain(message);
   expect(stdout).toBe("");
+});
+
+const showSurprise = (folder: string, ...more: string[]) => asvr("surprise", folder, "--image", image, ...more);
+
+test("surprise: maps, arrays and a page; the mean is the run's own loss on the picture", async () => {
+  const next = join(root, "next");
+  const set = ["supervision.alignment=next", `startFrom=${study}`, "stages.tuning.steps=2"];
+  const options = set.flatMap((setting) => ["--set", setting]);
+  const trained = await asvr("train", "micro/asvr", ...options, "--out", next);
+  expect(trained.status, trained.stderr).toBe(0);
+  const files = ["semantic-sum.png", "semantic-depth-1.png", "semantic-depth-4.png", "surprise.safetensors"];
+  for (const [folder, alignment] of [
+    [run, "same"],
+    [next, "next"],
+  ] as const) {
+    const out = join(root, `surprise-${alignment}`);
+    const { status, stdout, stderr } = await showSurprise(folder, "--cell", "2,3", "--out", out, "--json");
+    expect(status, stderr).toBe(0);
+    const found = JSON.parse(stdout);
+    const [target] = found.targets;
+    expect(found).toMatchObject({ alignment, grid: [4, 4], targets: [{ target: "semantic" }] });
+    expect(target.uniform).toBeCloseTo(Math.log(target.codebookSize), 9);
+    expect(target.mean).toBeCloseTo(await lossAt(folder), 4);
+    expect(
+      target.nearest.map(({ cell, pictures }: { cell?: number[]; pictures: unknown[] }) => [cell, pictures.length]),
+    ).toEqual([
+      [undefined, 4],
+      [[2, 3], 4],
+    ]);
+    expect(readJson(out, "surprise.json")).toEqual(found);
+    expect(files.filter((file) => !existsSync(join(out, file)))).toEqual([]);
+    const page = readFileSync(join(out, "index.html"), "utf8");
+    expect(page.match(/<img src="data:image\/png;base64,[^"]+" alt="[^"]+">/g)).toHaveLength(1 + 4 + 8);
+    expect(page).toContain("Nearest to the predicted codes: row 2, column 3");
+  }
+}, 120_000);
+
+/** The loss on visual codes that training would count for the picture, in nats a code. */
+async function lossAt(folder: string): Promise<number> {
+  using chat = (await openChatModel(folder)) as RunChat;
+  const { model, parts, recipe, tokenizer, imageTokens } = chat.row;
+  const conversations = [
+    { from: "human" as const, value: "<image>\nwhat at top-left ?" },
+    { from: "gpt" as const, value: "dog" },
+  ];
+  const template = templates[recipe.stages.tuning.template];
+  const record = { id: "one", image, conversations };
+  const { sample } = buildSample(record, {
+    tokenizer,
+    template,
+    imageTokens,
+    maxLength: recipe.data.maxLength,
+    imageRef: (key) => ({ key }),
+  });
+  const packed = packSamples([sample], { capacity: recipe.data.maxLength, imageTokens, compact: true });
+  using pictures = await PictureEncoder.open(study, parts, recipe, null);
+  await pictures.add(image);
+  using visual = pictures.cache([image])!;
+  return noGrad(() =>
+    tidy(() => {
+      const { visionNll, visionCount } = model.losses(packed, visual.batch([image]));
+      return visionNll!.item() / visionCount;
+    }),
+  );
+}
+
+test("the codes of a study's picture are nearest to themselves, whole and by position", async () => {
+  using chat = (await openChatModel(run)) as RunChat;
+  const { semantic } = chat.row.parts;
+  const { tensors, metadata } = readSafetensors(join(study, "codes", "test-seen.safetensors"));
+  const [, key] = JSON.parse(metadata.keys!) as string[];
+  const codes = tidy(() => tensors.get("semantic")!.select(0, 1).to("int64").toNumbers());
+  for (const tensor of tensors.values()) tensor.dispose();
+  const { depth } = semantic;
+  const rows = Array.from({ length: 16 }, (_, at) => codes.slice(at * depth, (at + 1) * depth));
+  const options = { target: "semantic", count: 2, device: "cpu" } as const;
+  const [whole, second] = await nearestPictures(study, semantic, rows, options);
+  expect(whole).toEqual({ image: key, distance: 0 });
+  expect(second!.distance).toBeGreaterThanOrEqual(0);
+  const near = await nearestPictures(study, semantic, rows, { ...options, count: 99, position: 5 });
+  const own = near.find((one) => one.image === key)!;
+  expect(own.distance).toBe(0);
+  expect(rows[own.position!]).toEqual(rows[5]);
+  expect(near.map(({ distance }) => distance)).toEqual(near.map(({ distance }) => distance).sort((a, b) => a - b));
+});
+
+test.each<[string, string, string[], string]>([
+  ["a run without visual supervision", "llava-s0", [], "without visual supervision"],
+  ["a cell outside", "asvr-s0", ["--cell", "5,1"], "up to 4,4"],
+  ["a cell that is none", "asvr-s0", ["--cell", "1"], "give ROW,COLUMN"],
+])("surprise ends with 2: %s", async (_, row, args, message) => {
+  const { status, stdout, stderr } = await showSurprise(join(study, row), ...args);
+  expect(status, stderr).toBe(2);
+  expect(stderr).toContain(message);
+  expect(stdout).toBe("");
+});
+
+test("of a published model there is no surprise", async () => {
+  expect(await showSurprise(tinyFolder)).toMatchObject({ status: 2, stderr: expect.stringContaining("recipe.json") });
 });

@@ -1,11 +1,12 @@
 import { Command, InvalidArgumentError, Option } from "commander";
 import type { Chosen } from "../analysis/picture-attention.js";
 import type { AttentionOptions } from "./attention.js";
-import { positive, wholeNumber } from "./options.js";
+import { collect, positive, wholeNumber } from "./options.js";
+import type { SurpriseOptions } from "./surprise.js";
 
 /** What shows how a model sees a picture. */
 export function figureCommands(): Command[] {
-  return [attentionCommand()];
+  return [attentionCommand(), surpriseCommand()];
 }
 
 function attentionCommand(): Command {
@@ -45,6 +46,32 @@ Examples:
     .action(async (checkpoint: string, options: AttentionOptions) =>
       (await import("./attention.js")).attention(checkpoint, options),
     );
+}
+
+function surpriseCommand(): Command {
+  return new Command("surprise")
+    .description("show which of a picture's codes a run expects, and which surprise it: what it saw and what it missed")
+    .argument("<run>", "run folder of a row with visual supervision, as runs/demo/asvr-s0")
+    .requiredOption("--image <file>", "the picture")
+    .option("--question <text>", "what is asked: it matters where the template has it before the picture", "")
+    .option(
+      "--cell <row,column>",
+      "a position, from 1, whose predicted codes are looked up; may be repeated",
+      collect,
+      [],
+    )
+    .option("--nearest <count>", "pictures of the study that are nearest to predicted codes; 0: none", wholeNumber, 4)
+    .option("--out <folder>", "write a map a depth and of their sum, surprise.json, surprise.safetensors, index.html")
+    .option("--json", "print the maps, in nats, as one JSON object", false)
+    .addHelpText(
+      "after",
+      `
+The codes are the picture's own, also of the control, which was taught those of other pictures.
+
+Example:
+  asvr surprise runs/demo/asvr-s0 --image runs/demo/data/images/test-seen/000003.png --out figures`,
+    )
+    .action(async (run: string, options: SurpriseOptions) => (await import("./surprise.js")).surprise(run, options));
 }
 
 /** "mean", or numbers with commas. */

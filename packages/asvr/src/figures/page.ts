@@ -39,6 +39,10 @@ export function inlineImage(png: Uint8Array, alternative: string): Markup {
 
 /** "row 2, column 5" of the highest value. */
 export function strongestCell(values: readonly number[], columns: number): string {
-  const at = values.indexOf(Math.max(...values));
-  return `row ${Math.floor(at / columns) + 1}, column ${(at % columns) + 1}`;
+  return placeOf(values.indexOf(Math.max(...values)), columns);
+}
+
+/** "row 2, column 5" of a cell. */
+export function placeOf(cell: number, columns: number): string {
+  return `row ${Math.floor(cell / columns) + 1}, column ${(cell % columns) + 1}`;
 }
