@@ -72,6 +72,7 @@ export {
   type Protocol,
   userTurn,
 } from "./evaluation/benchmarks/benchmark.js";
+export { type FetchBenchmarkOptions, fetchBenchmark } from "./evaluation/benchmarks/data/fetch.js";
 export {
   type BenchmarkQuestion,
   type Coverage,
@@ -81,6 +82,7 @@ export {
 } from "./evaluation/benchmarks/data/load.js";
 export { decodePicture, type Picture } from "./evaluation/benchmarks/data/table.js";
 export { type EndpointOptions, endpointAnswerer } from "./evaluation/benchmarks/endpoint.js";
+export { type LocalOptions, localAnswerer } from "./evaluation/benchmarks/local.js";
 export { type BenchmarkPrediction, readPredictions } from "./evaluation/benchmarks/predictions.js";
 export { type RunOptions, readRun, runBenchmark } from "./evaluation/benchmarks/run.js";
 export { type BenchmarkScore, scoreAgainst, scoreAverage, scoreBenchmark } from "./evaluation/benchmarks/score.js";

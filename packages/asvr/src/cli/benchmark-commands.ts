@@ -23,7 +23,10 @@ export interface BenchmarkOptions extends EvalOptions {
 /** Adds the options of benchmarks to `asvr eval`. */
 export function withBenchmarkOptions(command: Command): Command {
   return command
-    .option("--benchmarks <names>", "ask the paper's benchmarks: all, or names with commas; --data is their folder")
+    .option(
+      "--benchmarks <names>",
+      "ask the paper's benchmarks: all, or names with commas; --data is their folder, or hub",
+    )
     .option(
       "--limit <count>",
       "of each benchmark only the first questions; what hangs together is kept whole",

@@ -1,4 +1,6 @@
+import { existsSync } from "node:fs";
 import { basename, join } from "node:path";
+import type { HubProgress } from "../checkpoints/hub/resolve.js";
 import { ConfigError } from "../errors.js";
 import { benchmarksNamed } from "../evaluation/benchmarks/all.js";
 import type { Answerer } from "../evaluation/benchmarks/answerer.js";
@@ -9,7 +11,7 @@ import { readRun, runBenchmark, type StoredRun } from "../evaluation/benchmarks/
 import { type BenchmarkScore, scoreAverage, scoreBenchmark } from "../evaluation/benchmarks/score.js";
 import type { BenchmarkOptions } from "./benchmark-commands.js";
 import { interruptSignal, oneOf, printJson } from "./options.js";
-import { progressDisplay } from "./progress.js";
+import { type ProgressDisplay, progressDisplay } from "./progress.js";
 import { describeScores } from "./score.js";
 
 const styles = ["default", "cambrian", "lmms-eval", "llava"] as const satisfies readonly PromptStyle[];
@@ -17,7 +19,7 @@ const styles = ["default", "cambrian", "lmms-eval", "llava"] as const satisfies 
 /** Asks benchmarks and prints their scores; the same call goes on where it was stopped. */
 export async function evaluateBenchmarks(run: string | undefined, options: BenchmarkOptions): Promise<void> {
   const { data, limit, split, maxBad, maxAnswer, shard, json } = options;
-  if (data === undefined) throw new ConfigError("--benchmarks needs --data, the folder of the data sets");
+  if (data === undefined) throw new ConfigError("--benchmarks needs --data: the folder of the data sets, or hub");
   const style = oneOf("--prompts", options.prompts, styles);
   const benchmarks = benchmarksNamed(options.benchmarks!);
   requireStyle(benchmarks, style);
@@ -34,7 +36,8 @@ export async function evaluateBenchmarks(run: string | undefined, options: Bench
     const loaded: LoadedBenchmark[] = [];
     for (const benchmark of benchmarks) {
       try {
-        const one = await loadBenchmark(benchmark, data, { split, limit, maxBad, flat: benchmarks.length === 1 });
+        const place = await placeOf(benchmark, data, { split, isAlone: benchmarks.length === 1, signal, display });
+        const one = await loadBenchmark(benchmark, place.folder, { split, limit, maxBad, flat: place.flat });
         const missing = missingFrom(one.coverage);
         display.note(
           `${benchmark.title}: ${one.questions.length} questions in ${one.folder}${missing.length > 0 ? `, PARTIAL: ${missing.join("; ")}` : ""}`,
@@ -81,6 +84,42 @@ export async function evaluateBenchmarks(run: string | undefined, options: Bench
   const average = scoreAverage(scored, "default");
   if (json) printJson({ model: answerer.name, folder: out, scores, average });
   else process.stdout.write(describeScores(scores, average));
+}
+
+interface PlaceOptions {
+  readonly split: string | undefined;
+  /** No other benchmark is asked. */
+  readonly isAlone: boolean;
+  readonly signal: AbortSignal;
+  readonly display: ProgressDisplay;
+}
+
+/**
+ * The folder of a benchmark's data: in a folder of data sets, or fetched from the hub: `hub` for what each benchmark
+ * names itself, or a data set's id. A folder that is there goes before an id. @throws ConfigError
+ */
+async function placeOf(
+  benchmark: Benchmark,
+  data: string,
+  { split, isAlone, signal, display }: PlaceOptions,
+): Promise<{ folder: string; flat: boolean }> {
+  const isId = data !== "hub" && /^[^/.]+\/[^/]+$/.test(data) && !existsSync(data);
+  if (data !== "hub" && !isId) return { folder: data, flat: isAlone };
+  if (isId && !isAlone) {
+    throw new ConfigError(
+      `--data ${data} does not exist, and as a hub id it is one data set: name one benchmark, or give --data hub`,
+    );
+  }
+  const { fetchBenchmark } = await import("../evaluation/benchmarks/data/fetch.js");
+  const { title } = benchmark;
+  let isFetching = false;
+  const onProgress = ({ file, done, total }: HubProgress) => {
+    if (!isFetching) display.start(title);
+    isFetching = true;
+    display.update(title, { phase: `fetching ${file}`, done, total });
+  };
+  const options = { signal, onProgress, ...(isId && { id: data }), ...(split !== undefined && { split }) };
+  return { folder: await fetchBenchmark(benchmark, options), flat: true };
 }
 
 interface Asked extends Disposable {

@@ -4,6 +4,7 @@ import type { AddressInfo } from "node:net";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { afterAll, beforeAll, expect, test } from "vitest";
+import { FakeHub } from "../checkpoints/hub/hub.fixture.js";
 import type { BenchmarkScore } from "../evaluation/benchmarks/score.js";
 import { startAsvr, temporaryFolder } from "./fixture.js";
 
@@ -65,6 +66,26 @@ test("all benchmarks are asked, scored, scored again by other rules, compared an
   expect(existsSync(join(root, "logs", "pope.json"))).toBe(true);
 });
 
+test("data come from the hub, by a benchmark's own id or another; offline it is said what is missing", async () => {
+  const name = "data/test-00000-of-00001.parquet";
+  const files = new Map([[name, readFileSync(join(data, "lmms-lab/POPE", name))]]);
+  await using hub = await FakeHub.start({ id: "lmms-lab/POPE", commit: "0".repeat(40), isDataset: true, files });
+  const env = { ...process.env, ASVR_CACHE: join(root, "no-cache"), HF_HUB_CACHE: join(root, "hub") };
+  const ask = (source: string, more: NodeJS.ProcessEnv) =>
+    startAsvr(["eval", "--benchmarks", "pope", "--data", source, ...endpoint, "--out", "from-hub"], {
+      cwd: root,
+      env: { ...env, ...more },
+    }).ended;
+  const offline = await ask("hub", { HF_HUB_OFFLINE: "1" });
+  expect(offline).toMatchObject({ status: 2, stderr: expect.stringContaining("HF_HUB_OFFLINE forbids to fetch it") });
+  const asked = await ask("hub", { HF_ENDPOINT: hub.url });
+  expect(asked.status, asked.stderr).toBe(0);
+  expect(asked.stderr).toContain("datasets--lmms-lab--POPE/snapshots/0000");
+  expect(asked.stdout).toMatch(/POPE +50\.0\*/);
+  const again = await ask("lmms-lab/POPE@main", { HF_HUB_OFFLINE: "1" });
+  expect(again).toMatchObject({ status: 0, stdout: asked.stdout });
+});
+
 test("killed in the middle, the same call asks what is left", async () => {
   const call = ["eval", "--benchmarks", "seed", "--data", data, ...endpoint, "--out", "killed", "--concurrency", "1"];
   const file = join(root, "killed/seed/predictions.jsonl");
@@ -84,6 +105,7 @@ test("killed in the middle, the same call asks what is left", async () => {
 
 test.each<[string, string[], string]>([
   ["no data", ["eval", "--benchmarks", "pope"], "--benchmarks needs --data"],
+  ["an id for several", ["eval", "--benchmarks", "all", "--data", "a/b", ...endpointOf("m")], "name one benchmark"],
   ["an unknown benchmark", ["eval", "--benchmarks", "nope", "--data", data], "there are textvqa, docvqa"],
   ["nobody to ask", ["eval", "--benchmarks", "pope", "--data", data], "give a checkpoint, or --endpoint URL"],
   ["two to ask", ["eval", "run", "--benchmarks", "pope", "--data", data, ...endpointOf("m")], "one of them answers"],

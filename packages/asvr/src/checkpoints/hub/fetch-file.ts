@@ -5,11 +5,11 @@ import { dirname, join, relative } from "node:path";
 import { Readable, Transform } from "node:stream";
 import { pipeline } from "node:stream/promises";
 import type { ReadableStream } from "node:stream/web";
-import { downloadFile } from "@huggingface/hub";
+import { downloadFile, type RepoId } from "@huggingface/hub";
 import { DataError } from "../../errors.js";
 
 export interface FetchOptions {
-  readonly repo: string;
+  readonly repo: RepoId;
   /** The commit: what is fetched under it never changes. */
   readonly commit: string;
   readonly hubUrl?: string;
@@ -48,7 +48,7 @@ async function fetchBlob(incomplete: string, blob: string, file: HubFile, option
   const { repo, commit: revision, hubUrl, accessToken, signal, onBytes } = options;
   await mkdir(dirname(blob), { recursive: true });
   const found = await downloadFile({ repo, path: file.path, revision, hubUrl, accessToken });
-  if (!found) throw new DataError(`${repo}: ${file.path} is listed, but can't be fetched`);
+  if (!found) throw new DataError(`${repo.name}: ${file.path} is listed, but can't be fetched`);
   let have = await sizeOf(incomplete);
   if (have > file.size) {
     await rm(incomplete);
@@ -67,7 +67,7 @@ async function fetchBlob(incomplete: string, blob: string, file: HubFile, option
     const body = Readable.fromWeb(found.slice(have, file.size).stream() as ReadableStream);
     await pipeline(body, counted, createWriteStream(incomplete, { flags: "a" }), { signal });
   } else if (file.size === 0) await pipeline(Readable.from([]), createWriteStream(incomplete));
-  await verify(incomplete, file, repo);
+  await verify(incomplete, file, repo.name);
   await rename(incomplete, blob);
 }
 

@@ -6,6 +6,8 @@ import type { AddressInfo } from "node:net";
 export interface Repository {
   readonly id: string;
   readonly commit: string;
+  /** A data set, and not a model. */
+  readonly isDataset?: boolean;
   readonly files: ReadonlyMap<string, Buffer>;
 }
 
@@ -41,13 +43,14 @@ export class FakeHub implements AsyncDisposable {
   #answer(request: IncomingMessage, response: ServerResponse): void {
     const { pathname } = new URL(request.url!, this.url);
     this.requests.push(`${request.method} ${pathname}${request.headers.range ? ` ${request.headers.range}` : ""}`);
-    const { id, commit, files } = this.repository;
-    const [, name] = new RegExp(`^/${id}/resolve/${commit}/(.+)$`).exec(pathname) ?? [];
-    const content = files.get(name ?? "");
+    const { id, commit, files, isDataset } = this.repository;
+    const [place, api] = isDataset ? [`/datasets/${id}`, `/api/datasets/${id}`] : [`/${id}`, `/api/models/${id}`];
+    const [, name] = new RegExp(`^${place}/resolve/${commit}/(.+)$`).exec(pathname) ?? [];
+    const content = files.get(decodeURIComponent(name ?? ""));
     if (this.token && request.headers.authorization !== `Bearer ${this.token}`) fail(response, 401);
-    else if (new RegExp(`^/api/models/${id}/revision/(main|${commit})$`).test(pathname)) {
+    else if (new RegExp(`^${api}/revision/(main|${commit})$`).test(pathname)) {
       json(response, { _id: "1", id, sha: commit, private: false });
-    } else if (pathname === `/api/models/${id}/tree/${commit}`) json(response, [...files].map(entry));
+    } else if (pathname === `${api}/tree/${commit}`) json(response, [...files].map(entry));
     else if (content) this.#send(request, response, this.corrupt ? Buffer.from(content).reverse() : content);
     else fail(response, 404);
   }

@@ -2,7 +2,7 @@ import { existsSync } from "node:fs";
 import { mkdir, readFile, writeFile } from "node:fs/promises";
 import { homedir } from "node:os";
 import { dirname, join, resolve } from "node:path";
-import { getHFHubCachePath, HubApiError, listFiles, modelInfo } from "@huggingface/hub";
+import { datasetInfo, getHFHubCachePath, HubApiError, listFiles, modelInfo, type RepoId } from "@huggingface/hub";
 import { ConfigError, DataError } from "../../errors.js";
 import { filesToFetch } from "./choose-files.js";
 import { fetchFile, type HubFile } from "./fetch-file.js";
@@ -43,20 +43,52 @@ const CONTENT = /^(?:[0-9a-f]{40}|[0-9a-f]{64})$/;
  */
 export async function resolveCheckpoint(pathOrId: string, options: HubOptions = {}): Promise<string> {
   if (existsSync(pathOrId)) return resolve(pathOrId);
-  const [id = "", inId] = pathOrId.split("@");
+  const model = { type: "model", nothing: "no configuration and no weights", choose: filesToFetch } as const;
+  return snapshotOf(model, pathOrId, options);
+}
+
+/**
+ * The folder of a data set (`owner/name`, or `owner/name@revision`) in the same cache, with the files of it that are
+ * wanted. Offline, what is there of it is all there is.
+ * @param choose of all paths of the repository, those that are wanted
+ * @throws ConfigError and DataError as `resolveCheckpoint`, and ConfigError when it has none of the wanted files
+ */
+export async function resolveDataset(
+  id: string,
+  choose: (paths: readonly string[]) => readonly string[],
+  options: HubOptions = {},
+): Promise<string> {
+  const chosen = (files: readonly HubFile[]) => {
+    const wanted = new Set(choose(files.map(({ path }) => path)));
+    return files.filter(({ path }) => wanted.has(path));
+  };
+  return snapshotOf({ type: "dataset", nothing: "none of the files that are wanted", choose: chosen }, id, options);
+}
+
+/** What is fetched of a repository. */
+interface Wanted {
+  readonly type: "model" | "dataset";
+  /** What is said where there is nothing to choose. */
+  readonly nothing: string;
+  readonly choose: (files: readonly HubFile[]) => readonly HubFile[];
+}
+
+type Named = HubOptions & { readonly revision: string };
+
+async function snapshotOf(wanted: Wanted, idAtRevision: string, given: HubOptions): Promise<string> {
+  const [id = "", inId] = idAtRevision.split("@");
   if (!HUB_ID.test(id) || id.includes("..")) {
-    throw new ConfigError(`${pathOrId} does not exist, and is no hub id (owner/name, or owner/name@revision) either`);
+    throw new ConfigError(
+      `${idAtRevision} does not exist, and is no hub id (owner/name, or owner/name@revision) either`,
+    );
   }
-  const revision = options.revision ?? inId ?? "main";
+  const revision = given.revision ?? inId ?? "main";
   if (!REVISION.test(revision) || revision.includes("..")) {
     throw new ConfigError(`${id}: ${JSON.stringify(revision)} is no name of a branch, a tag or a commit`);
   }
-  return snapshotOf(id, { ...options, revision });
-}
-
-async function snapshotOf(id: string, options: HubOptions & { revision: string }): Promise<string> {
-  const { revision, cacheDir = getHFHubCachePath() } = options;
-  const folder = join(cacheDir, `models--${id.replace("/", "--")}`);
+  const options = { ...given, revision };
+  const { cacheDir = getHFHubCachePath() } = options;
+  const folder = join(cacheDir, `${wanted.type}s--${id.replace("/", "--")}`);
   const offline = options.offline ?? isOffline();
   const cached = await cachedSnapshot(folder, revision);
   if (offline) {
@@ -66,7 +98,7 @@ async function snapshotOf(id: string, options: HubOptions & { revision: string }
     );
   }
   try {
-    return await fetchSnapshot(id, folder, options);
+    return await fetchSnapshot(wanted, id, folder, options);
   } catch (error) {
     if (isUnreachable(error)) {
       if (cached) return cached;
@@ -79,30 +111,38 @@ async function snapshotOf(id: string, options: HubOptions & { revision: string }
   }
 }
 
-async function fetchSnapshot(id: string, folder: string, options: HubOptions & { revision: string }): Promise<string> {
+async function fetchSnapshot({ type, nothing, choose }: Wanted, id: string, folder: string, options: Named) {
   const { revision, signal, onProgress } = options;
   const access = { hubUrl: options.hubUrl ?? process.env.HF_ENDPOINT, accessToken: await tokenOf(options) };
-  const { sha: commit } = await modelInfo({ ...access, name: id, revision, additionalFields: ["sha"] });
+  const repo: RepoId = { type, name: id };
+  const named = { ...access, name: id, revision, additionalFields: ["sha"] as "sha"[] };
+  const { sha: commit } = await (type === "model" ? modelInfo(named) : datasetInfo(named));
   const files: HubFile[] = [];
-  for await (const entry of listFiles({ ...access, repo: id, revision: commit })) {
+  for await (const entry of listFiles({ ...access, repo, revision: commit, recursive: type === "dataset" })) {
     if (entry.type === "file") files.push(entry as HubFile);
   }
-  const wanted = filesToFetch(files);
-  // Both become names of files here.
+  const wanted = choose(files);
+  // All become names of files here.
   if (!COMMIT.test(commit) || wanted.some(({ oid, lfs }) => !CONTENT.test(lfs?.oid ?? oid))) {
     throw new DataError(`${id}: the hub's answer names a commit or a content that is no hash`);
   }
-  if (wanted.length === 0) throw new ConfigError(`${id} (${revision}) holds no configuration and no weights`);
+  const outside = wanted.find(({ path }) => !isInside(path));
+  if (outside) throw new DataError(`${id}: the hub lists ${JSON.stringify(outside.path)}, which leads out of it`);
+  if (wanted.length === 0) throw new ConfigError(`${id} (${revision}) holds ${nothing}`);
   const total = wanted.reduce((sum, { size }) => sum + size, 0);
   let before = 0;
   for (const file of wanted) {
     const onBytes = (bytes: number) => onProgress?.({ file: file.path, done: before + bytes, total });
-    await fetchFile(folder, file, { repo: id, commit, ...access, signal, onBytes });
+    await fetchFile(folder, file, { repo, commit, ...access, signal, onBytes });
     before += file.size;
   }
   // The name of the revision last: it leads to a complete snapshot.
   if (revision !== commit) await writeReference(folder, revision, commit);
   return join(folder, "snapshots", commit);
+}
+
+function isInside(path: string): boolean {
+  return !path.split(/[\\/]/).some((part) => part === "" || part === "." || part === "..");
 }
 
 async function writeReference(folder: string, revision: string, commit: string): Promise<void> {

@@ -1,5 +1,5 @@
 import { existsSync, readdirSync, statSync } from "node:fs";
-import { basename, dirname, join, relative, sep } from "node:path";
+import { basename, dirname, join, relative } from "node:path";
 import { ConfigError } from "../../../errors.js";
 import type { DataSource } from "../benchmark.js";
 import type { ImagesFolder } from "./table.js";
@@ -23,7 +23,9 @@ export function findFiles(folder: string, name: string, data: DataSource, flat =
   if (!existsSync(folder)) throw new ConfigError(`--data ${folder} does not exist`);
   const looked = [...candidateFolders(folder, name, data), ...(flat ? [folder] : [])];
   for (const candidate of looked.filter(existsSync)) {
-    const files = filesOfSplit(candidate, data, candidate === folder);
+    // In a snapshot of a hub's cache there is nothing of other data sets.
+    const isShared = candidate === folder && basename(dirname(candidate)) !== "snapshots";
+    const files = filesOfSplit(candidate, data, isShared);
     if (files.length === 0) continue;
     return { files, folder: candidate, imagesFolder: imagesFolder(candidate), missingShards: missingShards(files) };
   }
@@ -35,9 +37,22 @@ export function findFiles(folder: string, name: string, data: DataSource, flat =
 
 /** The parquet files of another config of the same data set, as GQA's pictures. */
 export function findConfig(folder: string, config: string): string[] {
-  return listed(folder).filter(
-    (file) => file.endsWith(".parquet") && relative(folder, file).split(sep).includes(config),
-  );
+  return listed(folder).filter((file) => isOfConfig(relative(folder, file), config));
+}
+
+function isOfConfig(path: string, config: string): boolean {
+  return path.endsWith(".parquet") && partsOf(path).includes(config);
+}
+
+/** Of the paths of a whole data set those that a split needs: its rows, and the pictures beside them. */
+export function pathsToFetch(paths: readonly string[], data: DataSource): string[] {
+  const rows = pathsOfSplit([...paths].sort(), data);
+  const { join: joined } = data;
+  const others = joined ? paths.filter((path) => isOfConfig(path, joined.config)) : [];
+  // Parquet and TSV hold their pictures.
+  const namesPictures = rows.some((path) => /\.(jsonl?|csv)$/i.test(path));
+  const pictures = namesPictures ? paths.filter((path) => /\.(png|jpe?g|webp|gif|bmp)$/i.test(path)) : [];
+  return [...rows, ...others, ...pictures];
 }
 
 function candidateFolders(folder: string, name: string, { hub, otherHubs = [] }: DataSource): string[] {
@@ -68,12 +83,19 @@ function listed(folder: string, depth = DEPTH): string[] {
     .sort();
 }
 
-function filesOfSplit(folder: string, { config, split, files: names }: DataSource, isFlat: boolean): string[] {
+function filesOfSplit(folder: string, data: DataSource, isShared: boolean): string[] {
+  const { config, split } = data;
   // Beside a data set's own folders there may be those of others.
   const own = ["data", split, ...(config === undefined ? [] : [config])].map((name) => join(folder, name));
-  const all = isFlat
+  const all = isShared
     ? [...listed(folder, 0), ...own.filter(existsSync).flatMap((one) => listed(one, 1))]
     : listed(folder);
+  const paths = all.map((file) => relative(folder, file));
+  return pathsOfSplit(paths, data).map((path) => join(folder, path));
+}
+
+/** Of paths inside a data set those with a split's rows. */
+function pathsOfSplit(all: readonly string[], { config, split, files: names }: DataSource): string[] {
   const exact = all.filter((file) => names?.includes(basename(file)));
   if (exact.length > 0) return exact.slice(0, 1);
   const ofSplit = all.filter((file) => {
@@ -82,10 +104,15 @@ function filesOfSplit(folder: string, { config, split, files: names }: DataSourc
     return stem === split || (/^\d+\.parquet$/.test(basename(file)) && basename(dirname(file)) === split);
   });
   // A folder may hold several configs; where one has the config's name, the others are left.
-  const inConfig = ofSplit.filter((file) => config !== undefined && relative(folder, file).split(sep).includes(config));
+  const inConfig = ofSplit.filter((file) => config !== undefined && partsOf(file).includes(config));
   const chosen = inConfig.length > 0 ? inConfig : ofSplit;
   const shards = chosen.filter((file) => file.endsWith(".parquet"));
   return shards.length > 0 ? shards : chosen.slice(0, 1);
+}
+
+/** Of a path of this machine, or of a repository. */
+function partsOf(path: string): string[] {
+  return path.split(/[\\/]/);
 }
 
 function missingShards(files: readonly string[]): string[] {

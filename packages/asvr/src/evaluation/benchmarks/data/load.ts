@@ -142,7 +142,8 @@ export function missingFrom({
   return reasons;
 }
 
-function sourceOf({ name, data }: Benchmark, split: string | undefined): DataSource {
+/** Where a split's rows are. @throws ConfigError for a split that there isn't */
+export function sourceOf({ name, data }: Benchmark, split: string | undefined): DataSource {
   if (split === undefined || split === data.split) return data;
   const { unanswered = {} } = data;
   if (!Object.hasOwn(unanswered, split)) {
