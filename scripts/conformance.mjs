@@ -34,7 +34,7 @@ const statements = {
     {
       where: "Sec. 4.1",
       says: "Encoder: SigLIP so400m, 384 px, patch 14; the second-last layer's hidden state, 729 positions, no norm after it",
-      code: ["recipes/table1.ts", "selectLayer"],
+      code: ["recipes/baselines.ts", "selectLayer"],
       tests: [["vision/siglip.golden.test.ts", "a_siglip_vision"]],
     },
     {
@@ -136,7 +136,7 @@ const statements = {
     {
       where: "Sec. 3.4",
       says: "Two stages: projector and head on captions, then the language model too on instructions; encoder and tokenizer stay frozen",
-      code: ["recipes/table1.ts", "trainable"],
+      code: ["recipes/baselines.ts", "trainable"],
       tests: [["recipes/recipe.test.ts", "every row of Table 1 is a recipe at both scales"]],
     },
     {
@@ -160,7 +160,7 @@ const statements = {
       where: "Table 1",
       says: "ASVR is ahead of text supervision alone",
       code: ["recipes/table1.ts", "table1Rows"],
-      tests: [["recipes/paper-table1.test.ts", "ASVR is 3.0 above the baseline, appearance codes are 1.8 below it"]],
+      tests: [["recipes/paper-tables.test.ts", "ASVR is 3.0 above the baseline, appearance codes are 1.8 below it"]],
       measured: () => `${paperGap("asvr", "llava")}. ${reading("Equal steps")} ${reading("Equal time")}`,
     },
     {
@@ -196,8 +196,10 @@ const statements = {
     {
       where: "Sec. 4.1",
       says: "The average is the plain mean of 14 benchmarks, MME divided by 28",
-      code: ["recipes/paper-table1.ts", "paperTable1"],
-      tests: [["recipes/paper-table1.test.ts", "every printed average is the mean of the 14 benchmarks, within 0.06"]],
+      code: ["recipes/paper-tables.ts", "paperTables"],
+      tests: [
+        ["recipes/paper-tables.test.ts", "$name: the printed average is the mean of the 14 benchmarks, within 0.06"],
+      ],
     },
     {
       where: "Table 5",

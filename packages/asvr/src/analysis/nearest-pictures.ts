@@ -1,6 +1,7 @@
 import { existsSync } from "node:fs";
 import { noGrad, type Tensor, tensor, tidy } from "@asvr/torch";
 import { DataError } from "../errors.js";
+import type { Recipe } from "../recipes/recipe.js";
 import { layout, microPreprocessing, splits } from "../reproduce/layout.js";
 import { originOf, readEncoded } from "../reproduce/parts/codes.js";
 import type { CodeEmbeddings } from "../supervision/supervision.js";
@@ -23,6 +24,8 @@ export interface NearestOptions {
   readonly count: number;
   /** Near at this position, wherever in the other picture it is; default: all positions, each at its place. */
   readonly position?: number;
+  /** Of the run: it says whose codes the study keeps for it. */
+  readonly recipe: Recipe;
   /** Where the tokenizer is. */
   readonly device: string;
 }
@@ -38,9 +41,9 @@ export async function nearestPictures(
   codes: readonly (readonly number[])[],
   options: NearestOptions,
 ): Promise<NearPicture[]> {
-  const { target, count } = options;
-  const origin = await originOf(study, microPreprocessing);
-  const files = splits.map((split) => layout.codes(study, split)).filter((file) => existsSync(file));
+  const { recipe, target, count } = options;
+  const origin = await originOf(study, recipe, microPreprocessing);
+  const files = splits.map((split) => layout.codes(study, recipe, split)).filter((file) => existsSync(file));
   if (files.length === 0)
     throw new DataError(`${study} has no codes of its pictures: run the study first, or ask for none (0)`);
   const found: NearPicture[] = [];

@@ -169,14 +169,15 @@ async function lossAt(folder: string): Promise<number> {
 
 test("the codes of a study's picture are nearest to themselves, whole and by position", async () => {
   using chat = (await openChatModel(run)) as RunChat;
-  const { semantic } = chat.row.parts;
+  const { recipe, parts } = chat.row;
+  const { semantic } = parts;
   const { tensors, metadata } = readSafetensors(join(study, "codes", "test-seen.safetensors"));
   const [, key] = JSON.parse(metadata.keys!) as string[];
   const codes = tidy(() => tensors.get("semantic")!.select(0, 1).to("int64").toNumbers());
   for (const tensor of tensors.values()) tensor.dispose();
   const { depth } = semantic;
   const rows = Array.from({ length: 16 }, (_, at) => codes.slice(at * depth, (at + 1) * depth));
-  const options = { target: "semantic", count: 2, device: "cpu" } as const;
+  const options = { recipe, target: "semantic", count: 2, device: "cpu" } as const;
   const [whole, second] = await nearestPictures(study, semantic, rows, options);
   expect(whole).toEqual({ image: key, distance: 0 });
   expect(second!.distance).toBeGreaterThanOrEqual(0);

@@ -95,11 +95,11 @@ async function nearestTo(
   { nearest: count, cells, grid }: { nearest: number; cells: readonly number[]; grid: VisualGrid },
 ): Promise<Near[]> {
   if (count === 0) return [];
-  const { parts, model } = chat.row;
+  const { parts, model, recipe } = chat.row;
   const near: Near[] = [];
   for (const position of [undefined, ...cells]) {
     const where = position === undefined ? {} : { position };
-    const options = { target, count, device: model.device, ...where };
+    const options = { recipe, target, count, device: model.device, ...where };
     const pictures = await nearestPictures(study, parts[target], predicted, options);
     if (position === undefined) near.push({ pictures });
     else near.push({ cell: [Math.floor(position / grid.columns) + 1, (position % grid.columns) + 1], pictures });

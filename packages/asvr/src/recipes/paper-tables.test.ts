@@ -27,6 +27,12 @@ describe("the paper's tables", () => {
     expect(means.Hallucination).toBeCloseTo((23.9 + 85.9) / 2, 9);
   });
 
+  test("ASVR is 3.0 above the baseline, appearance codes are 1.8 below it", () => {
+    const average = (row: string) => paperRow("table1", row)!.printedAverage;
+    expect(average("asvr") - average("llava")).toBeCloseTo(3.0, 9);
+    expect(average("appearance") - average("llava")).toBeCloseTo(-1.8, 9);
+  });
+
   test("what is no row of the paper has no printed scores", () => {
     expect(paperRow("table1", "control")).toBeUndefined();
     expect(paperRow("table5", "llava")).toBeUndefined();

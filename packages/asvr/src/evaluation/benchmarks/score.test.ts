@@ -143,8 +143,14 @@ test("what a rule cannot read of the golds is not attainable, and said", async (
 
 test("printed values are those of Table 1", () => {
   for (const { title, printed } of benchmarks) {
-    expect([title, paperRow("table1", "llava")!.scores[paperBenchmarks.indexOf(title as PaperBenchmark)]]).toEqual([title, printed.llava]);
-    expect([title, paperRow("table1", "asvr")!.scores[paperBenchmarks.indexOf(title as PaperBenchmark)]]).toEqual([title, printed.asvr]);
+    expect([title, paperRow("table1", "llava")!.scores[paperBenchmarks.indexOf(title as PaperBenchmark)]]).toEqual([
+      title,
+      printed.llava,
+    ]);
+    expect([title, paperRow("table1", "asvr")!.scores[paperBenchmarks.indexOf(title as PaperBenchmark)]]).toEqual([
+      title,
+      printed.asvr,
+    ]);
   }
 });
 
