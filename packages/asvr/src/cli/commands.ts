@@ -9,6 +9,8 @@ import type { CheckOptions } from "./data.js";
 import type { EvalOptions } from "./eval.js";
 import type { WorldOptions } from "./micro.js";
 import { collect, DEFAULT_START, positive, wholeNumber } from "./options.js";
+import { recipesCommand } from "./recipes-command.js";
+import type { ReportOptions } from "./report.js";
 import type { ReproduceOptions } from "./reproduce.js";
 import type { TrainOptions } from "./train.js";
 
@@ -21,6 +23,7 @@ type Json = { json: boolean };
 export function allCommands(): Command[] {
   return [
     reproduceCommand(),
+    recipesCommand(),
     trainCommand(),
     evalCommand(),
     reportCommand(),
@@ -128,11 +131,16 @@ Examples:
 
 function reportCommand(): Command {
   return new Command("report")
-    .description("write report.html, report.md and tables.json of a study again")
-    .argument("<folder>", "run folder of a study, as runs/demo")
-    .option("--json", "print the tables as one JSON object", false)
-    .addHelpText("after", "\nExample:\n  asvr report runs/demo")
-    .action(async (folder: string, options: Json) => (await import("./report.js")).report(folder, options));
+    .description(
+      "write report.html, report.md and tables.json of studies again, or print them beside the paper's tables",
+    )
+    .argument("<folders...>", "run folders of studies, as runs/demo")
+    .option("--format <format>", "print the paper's table and ours beside it: markdown, html, latex or json")
+    .option("--json", "print the tables as JSON: an object, of several studies an array of them", false)
+    .addHelpText("after", "\nExamples:\n  asvr report runs/demo\n  asvr report runs/demo runs/table8 --format latex")
+    .action(async (folders: string[], options: ReportOptions) =>
+      (await import("./report.js")).report(folders, options),
+    );
 }
 
 function attentionCommand(): Command {
