@@ -13,7 +13,10 @@ export const table8: Table = {
       from: "table1/asvr",
       against: "asvr",
       at: {
-        paper: { change: { tokenizers: { semantic: { checkpoint: "vq-siglip-3m" } } } },
+        paper: {
+          title: "tokenizer trained on 3M",
+          change: { tokenizers: { semantic: { checkpoint: "vq-siglip-3m" } } },
+        },
         micro: quarter,
         small: quarter,
       },

@@ -2,7 +2,7 @@
 import type { Interval } from "../evaluation/statistics.js";
 import { baselineId, type Tables } from "../evaluation/table.js";
 import { paperBenchmarks, paperGroups, paperRow, paperTables } from "../recipes/paper-tables.js";
-import { recipeOf, rowNotes, rowOf, tableNamed } from "../recipes/tables.js";
+import { recipeOf, rowNotes, tableNamed } from "../recipes/tables.js";
 import { tableTitle } from "./html.js";
 import type { Study } from "./run-folder.js";
 
@@ -53,13 +53,14 @@ function paperBlock(table: string): BesideBlock {
   const rows = Object.entries(paperTables[table] ?? {}).map(([id, { scores, printedAverage }]): BesideRow => {
     const { against = baselineId } = rowNotes(table, id);
     // As in the paper, a row of text alone has no delta: it is there for others to be held against.
-    const isBaseline = recipeOf(table, id, "paper").supervision.kind === "none";
+    const { title, supervision } = recipeOf(table, id, "paper");
+    const isBaseline = supervision.kind === "none";
     const base = isBaseline || against === id ? undefined : paperRow(table, against);
     const cell = (value: number, other: number | undefined) =>
       other === undefined ? { value } : { value, delta: rounded(value - other) };
     return {
       id,
-      title: rowOf(table, id).title,
+      title,
       cells: scores.map((score, index) => cell(score, base?.scores[index])),
       average: cell(printedAverage, base?.printedAverage),
       ...(base && { against }),
