@@ -11,6 +11,8 @@ import type { CheckOptions } from "./data.js";
 import { figureCommands } from "./figure-commands.js";
 import type { WorldOptions } from "./micro.js";
 import { collect, DEFAULT_START, positive, wholeNumber } from "./options.js";
+import { recipesCommand } from "./recipes-command.js";
+import type { ReportOptions } from "./report.js";
 import type { ReproduceOptions } from "./reproduce.js";
 import type { TrainOptions } from "./train.js";
 
@@ -23,6 +25,7 @@ type Json = { json: boolean };
 export function allCommands(): Command[] {
   return [
     reproduceCommand(),
+    recipesCommand(),
     trainCommand(),
     evalCommand(),
     scoreCommand(),
@@ -143,11 +146,16 @@ Examples:
 
 function reportCommand(): Command {
   return new Command("report")
-    .description("write report.html, report.md and tables.json of a study again")
-    .argument("<folder>", "run folder of a study, as runs/demo")
-    .option("--json", "print the tables as one JSON object", false)
-    .addHelpText("after", "\nExample:\n  asvr report runs/demo")
-    .action(async (folder: string, options: Json) => (await import("./report.js")).report(folder, options));
+    .description(
+      "write report.html, report.md and tables.json of studies again, or print them beside the paper's tables",
+    )
+    .argument("<folders...>", "run folders of studies, as runs/demo")
+    .option("--format <format>", "print the paper's table and ours beside it: markdown, html, latex or json")
+    .option("--json", "print the tables as JSON: an object, of several studies an array of them", false)
+    .addHelpText("after", "\nExamples:\n  asvr report runs/demo\n  asvr report runs/demo runs/table8 --format latex")
+    .action(async (folders: string[], options: ReportOptions) =>
+      (await import("./report.js")).report(folders, options),
+    );
 }
 
 function dataCommand(): Command {

@@ -1,9 +1,25 @@
-import { writeReport } from "../report/report.js";
-import { printJson } from "./options.js";
+import { besidePaper } from "../report/beside.js";
+import { type BesideFormat, besideFormats, renderBeside } from "../report/beside-formats.js";
+import { buildReportTables, writeReport } from "../report/report.js";
+import { oneOf, printJson } from "./options.js";
 
-/** Writes the report of a study again. */
-export async function report(folder: string, { json }: { json: boolean }): Promise<void> {
-  const { tables, summary } = await writeReport(folder);
-  if (json) printJson({ folder, ...tables });
-  else process.stdout.write(`${summary}\n`);
+export interface ReportOptions {
+  format?: string;
+  json: boolean;
+}
+
+/** Writes the reports of studies again; with a format, prints their tables beside the paper's instead. */
+export async function report(folders: readonly string[], { format, json }: ReportOptions): Promise<void> {
+  if (format !== undefined) {
+    const asked = oneOf<BesideFormat>("--format", format, besideFormats);
+    const studies = [];
+    for (const folder of folders) studies.push({ folder, ...(await buildReportTables(folder)) });
+    process.stdout.write(renderBeside(besidePaper(studies), asked));
+    return;
+  }
+  const written = [];
+  for (const folder of folders) written.push({ folder, ...(await writeReport(folder)) });
+  const tables = written.map(({ folder, tables }) => ({ folder, ...tables }));
+  if (json) printJson(tables.length === 1 ? tables[0] : tables);
+  else process.stdout.write(written.map(({ summary }) => `${summary}\n`).join("\n"));
 }

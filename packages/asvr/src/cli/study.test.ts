@@ -230,3 +230,32 @@ test("train: a recipe on a study's parts, changed with --set; another recipe is 
   expect(row.stderr).toContain("is a row of the study");
   expect((await asvr("eval", out, "--json")).status).toBe(0);
 });
+
+test("Table 8 and a second language model of Table 2 run through, with parts of their own", async () => {
+  const recipes = [
+    ["table8", ["llava", "tokenizer-3m", "it-only", "asvr"], ["tokenizers-0.25", "codes-0.25", "text-lm"]],
+    ["table2", ["llava-2m", "asvr-2m", "llava-13b", "asvr-13b"], ["text-lm", "text-lm-13b-shaped", "codes"]],
+  ] as const;
+  for (const [table, rows, parts] of recipes) {
+    const file = join(root, `${table}.json`);
+    writeFileSync(file, JSON.stringify({ ...readJson(settings), table, rows }));
+    const folder = join(root, table);
+    const run = await asvr("reproduce", table, "--settings", file, "--out", folder, "--json");
+    expect(run.status, run.stderr).toBe(0);
+    expect(startedIn(run)).toEqual(expect.arrayContaining([...parts, ...rows.map((row) => `${row}-s0`)]));
+    const tables = JSON.parse(run.stdout) as { rows: { id: string; difference?: object }[]; missing: string[] };
+    expect(tables.missing).toEqual([]);
+    expect(Object.fromEntries(tables.rows.map(({ id, difference }) => [id, difference]))).toMatchObject(
+      table === "table8"
+        ? { "tokenizer-3m": { against: "asvr" }, "it-only": { against: "asvr" }, asvr: { against: "llava" } }
+        : { "asvr-2m": { against: "llava-2m" }, "asvr-13b": { against: "llava-13b" } },
+    );
+    const again = await asvr("reproduce", table, "--settings", file, "--out", folder);
+    expect(startedIn(again)).toEqual([]);
+    const plan = await asvr("reproduce", table, "--settings", file, "--out", folder, "--plan", "--json");
+    const { steps } = JSON.parse(plan.stdout) as { steps: { state: string }[] };
+    expect(new Set(steps.map(({ state }) => state))).toEqual(new Set(["done"]));
+  }
+  const printed = await asvr("report", join(root, "table8"), join(root, "table2"), "--format", "latex");
+  expect(printed.stdout.match(/\\begin\{table\}/g)).toHaveLength(2);
+}, 240_000);

@@ -16,30 +16,30 @@ export interface Ingredients {
   checkpoints: string[];
 }
 
-export function ingredientsOf({
-  encoder,
-  tokenizers,
-  language,
-  supervision,
-  visualInput,
-  stages,
-}: Recipe): Ingredients {
-  const { pretraining, middle, tuning } = stages;
-  const readsCodes = ["semantic", "dual", "control"].includes(supervision.kind) || visualInput === "discrete";
-  const { checkpoint } = tokenizers.semantic;
-  const readsAppearance = ["appearance", "dual"].includes(supervision.kind);
+export function ingredientsOf(recipe: Recipe): Ingredients {
+  const { encoder, tokenizers, language, supervision, stages } = recipe;
   const present = (names: readonly (string | false | undefined)[]) => names.filter((name) => typeof name === "string");
   const named = (name: string | undefined) => name && (published[name] ?? name);
+  const { checkpoint } = tokenizers.semantic;
   return {
-    data: present([pretraining.dataset, middle?.dataset, tuning.dataset]),
+    data: present([stages.pretraining.dataset, stages.middle?.dataset, stages.tuning.dataset]),
     checkpoints: present([
       named(encoder.checkpoint),
       named(language.backbone),
-      readsCodes && checkpoint,
-      readsAppearance && checkpoint && "DualToken's appearance codes",
+      readsSemantic(recipe) && checkpoint,
+      readsAppearance(recipe) && checkpoint && "DualToken's appearance codes",
       supervision.denoises === "vae" && "a VAE for ROSS",
     ]),
   };
+}
+
+/** Whether a recipe's model reads or predicts semantic codes. */
+export function readsSemantic({ supervision, visualInput }: Recipe): boolean {
+  return ["semantic", "dual", "control"].includes(supervision.kind) || visualInput === "discrete";
+}
+
+export function readsAppearance({ supervision }: Recipe): boolean {
+  return ["appearance", "dual"].includes(supervision.kind);
 }
 
 /** What this version lacks for training a recipe, in words; nothing where it can be trained. */
@@ -50,7 +50,8 @@ export function missingFor(recipe: Recipe): string[] {
   return [
     scale === "paper" && "training at scale paper: its data are not fetched, and the trainer knows one device",
     encoder.tilesAside !== undefined && "tiles (AnyRes) in packed training",
-    supervision.kind === "denoising" && `a supervision that denoises features of ${supervision.denoises} (ROSS)`,
+    supervision.kind === "denoising" &&
+      `a supervision that denoises ${supervision.denoises === "vae" ? "VAE" : "SigLIP"} features (ROSS)`,
     stages.middle !== undefined && "a stage between pretraining and tuning",
     encoder.checkpoint === "siglip2-so400m-patch14-384" && "SigLIP 2 as the encoder of a training",
     isForeign(tokenizers.semantic.checkpoint) &&

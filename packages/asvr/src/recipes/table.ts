@@ -4,6 +4,8 @@ import type { Difference } from "./recipe.js";
 /** How a row differs at one scale from the row that it is derived from. */
 export interface RowAt {
   change: Difference;
+  /** Where the row's own does not say what it is at this scale. */
+  title?: string;
   /** Steps of the stages, in those of the other row. */
   times?: { pretraining?: number; tuning?: number };
 }

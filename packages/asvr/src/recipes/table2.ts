@@ -1,3 +1,4 @@
+import type { Scale } from "./baselines.js";
 import type { Difference } from "./recipe.js";
 import { type Row, type RowAt, semantic, type Table } from "./table.js";
 
@@ -63,16 +64,19 @@ const thirteenBillion: Row["at"] = {
 };
 
 /** A baseline, and ASVR against it. */
-function pair<Name extends string>(name: Name, what: string, at: Row["at"], note?: string) {
-  const scales = Object.keys(at).map((scale) => [scale, { change: semantic }]);
+function pair<Name extends string>(name: Name, what: Partial<Record<Scale, string>>, at: Row["at"]) {
+  const titled = (title: string, changes: Row["at"]) => {
+    const scales = Object.entries(changes) as [Scale, RowAt][];
+    return Object.fromEntries(scales.map(([scale, one]) => [scale, { title: `${title}, ${what[scale]}`, ...one }]));
+  };
+  const supervised = Object.fromEntries(Object.keys(at).map((scale) => [scale, { change: semantic }]));
   return {
-    [`llava-${name}`]: { title: `text only, ${what}`, from: "table1/llava", at, note },
+    [`llava-${name}`]: { title: `text only, ${what.paper}`, from: "table1/llava", at: titled("text only", at) },
     [`asvr-${name}`]: {
-      title: `semantic codes, ${what}`,
+      title: `semantic codes, ${what.paper}`,
       from: `table2/llava-${name}`,
-      at: Object.fromEntries(scales),
+      at: titled("semantic codes", supervised),
       against: `llava-${name}`,
-      note,
     },
   } as Record<`${"llava" | "asvr"}-${Name}`, Row>;
 }
@@ -84,18 +88,16 @@ export const table2: Table = {
   rows: {
     ...pair(
       "2m",
-      "2M data",
+      { paper: "2M data", micro: "half of the pictures", small: "half of the pictures" },
       { paper: { change: bunny }, micro: halfOfTheWorld, small: halfOfTheWorld },
-      "at micro scale half of the training pictures, in as many epochs",
     ),
     ...pair(
       "4m",
-      "4M data",
+      { paper: "4M data", micro: "all pictures", small: "all pictures" },
       { paper: { change: oneVision }, micro: { change: {} }, small: { change: {} } },
-      "at micro scale all training pictures, without a middle stage",
     ),
-    ...pair("mistral", "Mistral-7B", mistral, "at micro scale grouped key-value heads and a wider MLP"),
-    ...pair("13b", "Vicuna-13B", thirteenBillion, "at micro scale a quarter wider and deeper"),
+    ...pair("mistral", { paper: "Mistral-7B", micro: "LLM with one key-value head, wider MLP" }, mistral),
+    ...pair("13b", { paper: "Vicuna-13B", micro: "LLM a quarter wider, a layer deeper" }, thirteenBillion),
   },
   lacking: "the small scale has one published language model",
 };

@@ -22,5 +22,5 @@ export const table4: Table = {
       at: { paper: { change: onNext } },
     },
   },
-  lacking: "a denoising supervision is not there yet",
+  lacking: "the embedded world has one set of questions, and a denoising supervision is not there yet",
 };

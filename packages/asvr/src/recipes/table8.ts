@@ -9,17 +9,20 @@ export const table8: Table = {
   source: "Sec. 4.4, Table 8; learning rates and batches from the authors' released scripts",
   rows: {
     "tokenizer-3m": {
-      title: "tokenizer trained on a quarter of the pictures",
+      title: "tokenizer of a quarter of the pictures",
       from: "table1/asvr",
       against: "asvr",
       at: {
-        paper: { change: { tokenizers: { semantic: { checkpoint: "vq-siglip-3m" } } } },
+        paper: {
+          title: "tokenizer trained on 3M",
+          change: { tokenizers: { semantic: { checkpoint: "vq-siglip-3m" } } },
+        },
         micro: quarter,
         small: quarter,
       },
     },
     "it-only": {
-      title: "codes predicted in instruction tuning only",
+      title: "codes in instruction tuning only",
       from: "table1/asvr",
       against: "asvr",
       at: everywhere({ stages: { pretraining: { supervised: false } } }),

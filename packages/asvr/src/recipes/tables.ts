@@ -33,8 +33,8 @@ export function rowOf(table: string, row: string): Row {
 
 /** `tableN/ROW` at a scale. @throws ConfigError for a row that the table does not have, or not at this scale */
 export function recipeOf(table: string, row: string, scale: Scale): Recipe {
-  const { title, from } = rowOf(table, row);
-  const { change, times = {} } = rowAt(table, row, scale);
+  const { title: ownTitle, from } = rowOf(table, row);
+  const { change, title = ownTitle, times = {} } = rowAt(table, row, scale);
   const base = from === undefined ? baselines[scale] : recipeOf(...splitName(from), scale);
   const recipe = derive(base, {
     name: `${table}/${row}`,

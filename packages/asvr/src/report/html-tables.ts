@@ -35,7 +35,7 @@ export function resultTable(report: Report): Markup {
     "Result, row by row",
     html`<table><thead>
 <tr><td></td><th class="span" scope="colgroup" colspan="6">This run, micro world, percent</th><th class="span edge" scope="colgroup" colspan="2">Paper, 7B</th></tr>
-<tr><th scope="col">Row</th><th scope="col">Mean of types</th><th scope="col">Minus baseline</th><th scope="col">p</th><th scope="col">Novel</th><th scope="col">Steps</th><th scope="col">Training</th><th scope="col" class="edge">Average</th><th scope="col">Minus LLaVA</th></tr>
+<tr><th scope="col">Row</th><th scope="col">Mean of types</th><th scope="col">Minus baseline</th><th scope="col">p</th><th scope="col">Novel</th><th scope="col">Steps</th><th scope="col">Training</th><th scope="col" class="edge">Average</th><th scope="col">Minus its baseline</th></tr>
 </thead><tbody>${body}</tbody></table>`,
   )}
 <p class="note">Mean: plain mean over question types on test pictures. Brackets and bars: 95% interval (${kinds.join("; ")}). Novel: mean on drawings from a source kept out of training, over the types that ask about drawings. The paper's columns are from another data set and model: compare the signs, not the sizes.</p>`;
@@ -61,7 +61,7 @@ export function groupTable(report: Report): Markup {
   return scroll(
     "Groups of question types beside the paper's groups of benchmarks",
     html`<table class="dense"><thead>
-<tr><td></td><th class="span edge" scope="colgroup" colspan="${groups.length + 1}">This run, micro world</th><th class="span edge" scope="colgroup" colspan="${paperNames.length + 1}">Paper, Table 1, 7B</th></tr>
+<tr><td></td><th class="span edge" scope="colgroup" colspan="${groups.length + 1}">This run, micro world</th><th class="span edge" scope="colgroup" colspan="${paperNames.length + 1}">Paper</th></tr>
 <tr><th scope="col">Row</th>${heads(groups.map(({ name }) => name))}<th scope="col">Mean</th>${heads(paperNames)}<th scope="col">Avg.</th></tr>
 </thead><tbody>${body}</tbody></table>`,
   );

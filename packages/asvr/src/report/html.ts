@@ -23,7 +23,7 @@ ${
 }
 ${section("Result", tables.rows.length > 0 ? resultTable(report) : html`<p class="muted">No row has been evaluated yet.</p>`)}
 ${section("A plain reading", html`<p>Computed from the numbers above; a direction is claimed only where the 95% interval lies on one side of zero.</p><dl class="findings">${rest.map(({ topic, text }) => html`<dt>${topic}</dt><dd>${text}</dd>`)}</dl>`)}
-${tables.rows.length > 0 && section("Beside the paper's Table 1", groupTable(report))}
+${tables.rows.length > 0 && section(`Beside the paper's ${tableTitle(study)}`, groupTable(report))}
 ${tables.rows.length > 0 && section("By question type", typeTable(report))}
 ${section("Learning curves", curves(report))}
 ${report.attention.length > 0 && section("Where the last token looks", attentionMaps(report))}
@@ -42,8 +42,12 @@ function section(title: string, content: Content): Markup {
 }
 
 export function heading({ study }: Report): string {
-  const table = study.table.replace(/^table(\d+)$/, "Table $1");
-  return `ASVR, ${table} at ${study.scale} scale`;
+  return `ASVR, ${tableTitle(study)} at ${study.scale} scale`;
+}
+
+/** "Table 2" */
+export function tableTitle({ table }: Pick<Report["study"], "table">): string {
+  return table.replace(/^table(\d+)$/, "Table $1");
 }
 
 /** The date of an ISO time; the text itself when it is none. */

@@ -1,6 +1,6 @@
 /** The report as Markdown: the tables and the reading, for a terminal, a pull request or a paper's appendix. */
 import { bareProbability, bytes, compact, duration, interval, points, signedPoints, whole } from "./format.js";
-import { day, heading, provenance, totalSeconds } from "./html.js";
+import { day, heading, provenance, tableTitle, totalSeconds } from "./html.js";
 import type { Report } from "./report.js";
 import { against, groupsInOrder, rowDetail, rowTitle } from "./rows.js";
 import type { Probe } from "./run-folder.js";
@@ -19,7 +19,7 @@ export function renderMarkdown(report: Report): string {
     resultTable(report),
     "## A plain reading",
     rest.map(({ topic, text }) => `- **${plain(topic)}.** ${plain(text)}`).join("\n"),
-    "## Groups beside the paper's Table 1",
+    `## Groups beside the paper's ${tableTitle(study)}`,
     groupTables(report),
     "## By question type",
     typeTable(report),
@@ -57,7 +57,7 @@ function resultTable(report: Report): string {
       "Training",
       "Seeds",
       "Paper, average",
-      "Paper, minus LLaVA",
+      "Paper, minus its baseline",
     ],
     rows.map((row) => {
       const printed = paper.find((one) => one.id === row.id);
@@ -179,14 +179,14 @@ function list(items: readonly string[]): string {
 }
 
 /** @param textColumns how many columns from the left hold text; the others hold numbers and align right */
-function table(head: readonly string[], rows: readonly (readonly string[])[], textColumns = 1): string {
+export function table(head: readonly string[], rows: readonly (readonly string[])[], textColumns = 1): string {
   const line = (cells: readonly string[]) => `| ${cells.map(plain).join(" | ")} |`;
   const rule = `| ${head.map((_, index) => (index < textColumns ? "---" : "---:")).join(" | ")} |`;
   return [line(head), rule, ...rows.map(line)].join("\n");
 }
 
 /** Text from data as plain text: no markup, no HTML, no new table cell, no new line. */
-function plain(text: string): string {
+export function plain(text: string): string {
   return text
     .replace(/\s+/g, " ")
     .replace(/[\\`*_[\]|~#]/g, "\\$&")

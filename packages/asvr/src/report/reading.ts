@@ -22,6 +22,9 @@ export function verdict({ interval: [low, high] }: Pick<Comparison, "interval">)
 
 export function readTable(tables: Tables, studyRows: readonly StudyRow[]): Finding[] {
   const reader = new Reader(tables, studyRows);
+  if (tables.table !== "table1") {
+    return [...reader.pairs(), ...reader.common()].filter(({ text }) => text !== "");
+  }
   return [
     { topic: "Equal steps", text: reader.equalSteps() },
     { topic: "Equal time", text: reader.equalTime() },
@@ -32,10 +35,7 @@ export function readTable(tables: Tables, studyRows: readonly StudyRow[]): Findi
     { topic: "Both kinds of codes", text: reader.dual() },
     { topic: "Discrete input", text: reader.discrete() },
     { topic: "Short and long training", text: reader.durations() },
-    { topic: "Unseen drawings", text: reader.novel() },
-    { topic: "Guessing", text: reader.guessing() },
-    { topic: "What the intervals cover", text: reader.coverage() },
-    { topic: "The paper", text: paperScope },
+    ...reader.common(),
   ].filter(({ text }) => text !== "");
 }
 
@@ -48,6 +48,43 @@ class Reader {
     private readonly tables: Tables,
     private readonly studyRows: readonly StudyRow[],
   ) {}
+
+  /** What is said of every table. */
+  common(): Finding[] {
+    return [
+      { topic: "Unseen drawings", text: this.novel() },
+      { topic: "Guessing", text: this.guessing() },
+      { topic: "What the intervals cover", text: this.coverage() },
+      { topic: "The paper", text: paperScope },
+    ];
+  }
+
+  /** Each row beside the one that it is compared with, and what the paper has there. */
+  pairs(): Finding[] {
+    const { rows, paper } = this.tables;
+    const title = (id: string) => this.studyRows.find((row) => row.id === id)?.title ?? id;
+    const found = rows.flatMap((row): Finding[] => {
+      const comparison = row.difference && this.comparison(row.id, row.difference.against);
+      const base = this.row(row.difference?.against);
+      if (!comparison || !base) return [];
+      const side = verdict(comparison);
+      const printed = paper.find(({ id }) => id === row.id)?.difference?.mean;
+      const sameSign = printed !== undefined && Math.sign(printed) === Math.sign(comparison.mean);
+      const text = sentences(
+        `${title(row.id)} scores ${points(row.mean)}%, ${title(base.id)} ${points(base.mean)}%: ${numbers(comparison)}.`,
+        row.steps !== base.steps && `They took ${whole(row.steps)} and ${whole(base.steps)} steps.`,
+        side === "open" && "The interval contains zero: this run does not separate the two.",
+        side === "above" && "The interval lies above zero: it is ahead in this run.",
+        side === "below" && "The interval lies below zero: it is behind in this run.",
+        borderline(comparison),
+        printed !== undefined &&
+          `The paper has ${signedPoints(printed)}${side === "open" ? "" : sameSign ? ", the same sign" : ", the other sign"}.`,
+      );
+      return [{ topic: `${title(row.id)}, against ${title(base.id)}`, text }];
+    });
+    if (found.length > 0) return found;
+    return [{ topic: "Comparisons", text: "This run has no finished pair of rows to compare." }];
+  }
 
   equalSteps(): string {
     const asvr = this.row("asvr");

@@ -55,8 +55,13 @@ export interface Report {
 
 /** The table of a run folder, computed anew from its predictions. */
 export async function buildTables(runFolder: string): Promise<Tables> {
+  return (await buildReportTables(runFolder)).tables;
+}
+
+/** The same with the study that it is of. */
+export async function buildReportTables(runFolder: string): Promise<{ study: Study; tables: Tables }> {
   const study = await readStudy(runFolder);
-  return tabulate(study, await readManifest(runFolder), await readRows(runFolder, study));
+  return { study, tables: tabulate(study, await readManifest(runFolder), await readRows(runFolder, study)) };
 }
 
 /** Writes the three files (each under a temporary name first, so a reader never sees half of one). */
@@ -75,7 +80,8 @@ export async function collect(runFolder: string): Promise<Report> {
   const rows = await readDetails(runFolder, await readRows(runFolder, study));
   const tables = tabulate(study, manifest, rows);
   const samples = pickSamples(rows);
-  const attention = pairAttention(attentionOf(rows, baselineId), attentionOf(rows, "asvr"));
+  const [base, method] = shownPair(study);
+  const attention = pairAttention(attentionOf(rows, base), attentionOf(rows, method));
   const wanted = [
     ...samples.map((sample) => sample.image),
     ...attention.map((pair) => pair.image),
@@ -88,7 +94,7 @@ export async function collect(runFolder: string): Promise<Report> {
     ...(tokenizers ? [] : ["tokenizers/summary.json: nothing about the tokenizers"]),
     ...tables.missing,
     ...rows.flatMap(missingOfRow),
-    ...(attention.length > 0 ? [] : [`no attention maps shared by ${baselineId} and asvr`]),
+    ...(attention.length > 0 ? [] : [`no attention maps shared by ${base} and ${method}`]),
     ...[...new Set(wanted)].filter((picture) => !pictures.has(picture)).map((picture) => `picture ${picture}`),
   ];
   const findings = readTable(tables, study.rows);
@@ -135,6 +141,13 @@ function missingOfRow({ row, seeds }: ReportRow): string[] {
     ...lacking("result.json", (seed) => seed.result),
     ...lacking("metrics.jsonl", (seed) => seed.metrics?.length),
   ];
+}
+
+/** The two rows whose attention is shown side by side: a baseline, and ASVR. */
+function shownPair({ rows }: Study): [base: string, method: string] {
+  const ids = rows.map(({ id }) => id);
+  const compared = rows.find(({ against, supervision }) => supervision === "semantic" && ids.includes(against ?? ""));
+  return ids.includes(baselineId) || !compared?.against ? [baselineId, "asvr"] : [compared.against, compared.id];
 }
 
 function attentionOf(rows: readonly ReportRow[], id: string): AttentionSample[] {

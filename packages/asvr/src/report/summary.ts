@@ -18,10 +18,9 @@ export function summarize(report: Report, page: string): string {
   ];
   const table = tables.rows.length > 0 ? rowLines(report) : ["No row has been evaluated yet."];
   const room = height - table.length - foot.length - 4; // the heading and three empty lines
-  const spoken = ["Equal steps", "Equal time", "What the intervals cover"].flatMap((topic) => {
-    const finding = findings.find((one) => one.topic === topic);
-    return finding ? [wrap(finding.text)] : [];
-  });
+  const topics = ["Equal steps", "Equal time", "What the intervals cover"];
+  const [lead] = findings;
+  const spoken = findings.flatMap((one) => (one === lead || topics.includes(one.topic) ? [wrap(one.text)] : []));
   const reading: string[] = [];
   for (const lines of spoken) if (reading.length + lines.length <= room) reading.push(...lines);
   return [head, "", ...table, "", ...reading, "", ...foot].map((line) => cut(line, line === foot.at(-1))).join("\n");

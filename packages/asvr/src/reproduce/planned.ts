@@ -1,6 +1,5 @@
-import { createHash } from "node:crypto";
-import { ingredientsOf, missingFor } from "../recipes/missing.js";
-import { derive, type Recipe } from "../recipes/recipe.js";
+import { ingredientsOf, missingFor, readsAppearance, readsSemantic } from "../recipes/missing.js";
+import { derive, type Recipe, type Stage } from "../recipes/recipe.js";
 import { readPart } from "./parts/part.js";
 import { planStudy } from "./plan.js";
 import type { StudySettings } from "./settings.js";
@@ -32,67 +31,76 @@ export async function plannedStudy(folder: string, settings: StudySettings): Pro
  * that rows have in common once. Nothing of it runs here, and each step says why.
  */
 export function plannedPaper(recipes: readonly Recipe[], seeds: readonly number[]): PlannedStep[] {
-  const steps = new Map<string, PlannedStep>();
-  const add = (name: string, what: string, needs: string[], missing: string[]) => {
-    if (!steps.has(name)) steps.set(name, { name, what, needs, state: "missing", missing });
-    return name;
-  };
+  const plan = new PaperPlan();
   for (const recipe of recipes) {
-    const { data, checkpoints } = ingredientsOf(recipe);
-    const lacking = missingFor(recipe);
-    const given = checkpoints.map((name) => add(`checkpoint ${name}`, "published weights", [], ["not fetched"]));
-    const records = data.map((name) => add(`data ${name}`, "records and pictures", [], ["not fetched"]));
-    const codes = records.map((name) =>
-      add(
-        `codes ${name.slice("data ".length)} ${fingerprintOf(seenBy(recipe))}`,
-        codesOf(recipe),
-        [name, ...given],
-        lacking,
-      ),
-    );
-    for (const seed of seeds) addStages(derive(recipe, { seed }), [...given, ...codes]);
+    for (const seed of seeds) plan.add(derive(recipe, { seed }), seeds.length > 1 ? ` seed ${seed}` : "");
   }
-  return [...steps.values()];
+  return plan.steps;
+}
 
-  function addStages(recipe: Recipe, made: string[]): void {
+class PaperPlan {
+  readonly steps: PlannedStep[] = [];
+  /** What a stage depends on -> its step. */
+  readonly #stages = new Map<string, string>();
+
+  add(recipe: Recipe, suffix: string): void {
+    const { checkpoints } = ingredientsOf(recipe);
+    const given = new Map(checkpoints.map((name) => [name, this.#given(`checkpoint ${name}`, "published weights")]));
     const missing = missingFor(recipe);
-    const { pretraining, middle, tuning } = recipe.stages;
-    const { name: _, title: __, source: ___, ...own } = recipe;
-    const { middle: ____, tuning: _____, ...first } = own.stages;
-    const describe = ({ dataset, steps, batchSize, learningRate, trainable }: typeof tuning) =>
-      `${steps} steps of ${batchSize} from ${dataset}, learning rate ${learningRate}, trains ${trainable.join(", ")}`;
-    const suffix = recipe.seed === 0 && seeds.length === 1 ? "" : ` seed ${recipe.seed}`;
-    // Rows that differ in later stages alone have this one in common.
-    const shared = `pretraining ${fingerprintOf({ ...own, stages: first })}`;
-    let last = add(shared, `${describe(pretraining)}; ${supervised(recipe, pretraining)}`, made, missing);
-    if (middle) last = add(`${recipe.name} middle${suffix}`, describe(middle), [last], missing);
-    const tuned = add(
-      `${recipe.name} tuning${suffix}`,
-      `${describe(tuning)}; ${supervised(recipe, tuning)}`,
-      [last],
-      missing,
-    );
-    add(`${recipe.name} evaluation${suffix}`, "the 14 benchmarks", [tuned], missing);
+    const { name, title: _, source: __, stages, ...rest } = recipe;
+    let done: unknown = rest;
+    let last: string[] = [];
+    // Equal stages after equal stages are one, whichever rows they are of.
+    for (const kind of ["pretraining", "middle", "tuning"] as const) {
+      const stage = stages[kind];
+      if (!stage) continue;
+      done = [done, stage];
+      const key = JSON.stringify(done);
+      const before = last.length > 0 ? last : [...given.values()];
+      const known = this.#stages.get(key);
+      const step =
+        known ??
+        this.#step(
+          `${name} ${kind}${suffix}`,
+          describe(recipe, stage),
+          [...before, ...this.#pictures(recipe, stage.dataset!, given, missing)],
+          missing,
+        );
+      this.#stages.set(key, step);
+      last = [step];
+    }
+    this.#step(`${last[0]!.replace(" tuning", " evaluation")}`, "the 14 benchmarks", last, missing);
+  }
+
+  /** Features of a data set's pictures, and the codes that a recipe reads or predicts. */
+  #pictures(recipe: Recipe, dataset: string, given: ReadonlyMap<string, string>, missing: string[]): string[] {
+    const { encoder, tokenizers, supervision, visualInput } = recipe;
+    const data = this.#given(`data ${dataset}`, "records and pictures");
+    const [encoderStep, , ...others] = [...given.values()]; // the second is the language model, which sees no pixel
+    const once = (name: string, by: string[]) => this.#step(name, "of each picture once", [data, ...by], missing);
+    const tiles = encoder.tilesAside ? ` in ${encoder.tilesAside} x ${encoder.tilesAside} tiles and whole` : "";
+    const of = `of ${dataset}${tiles}`;
+    return [
+      ...(visualInput === "continuous" ? [once(`features ${of} by ${encoder.checkpoint}`, [encoderStep!])] : []),
+      ...(readsSemantic(recipe) ? [once(`codes ${of} by ${tokenizers.semantic.checkpoint}`, others)] : []),
+      ...(readsAppearance(recipe) ? [once(`appearance codes ${of}`, others)] : []),
+      ...(supervision.denoises === "vae" ? [once(`VAE features ${of}`, others)] : []),
+    ];
+  }
+
+  #given(name: string, what: string): string {
+    return this.#step(name, what, [], ["not fetched"]);
+  }
+
+  #step(name: string, what: string, needs: string[], missing: string[]): string {
+    if (this.steps.every((step) => step.name !== name))
+      this.steps.push({ name, what, needs, state: "missing", missing });
+    return name;
   }
 }
 
-/** What features and codes of a picture depend on. */
-function seenBy({ encoder, tokenizers, visualInput, supervision: { kind, denoises } }: Recipe): unknown {
-  return kind === "none" && visualInput === "continuous" ? encoder : { encoder, tokenizers, kind, denoises };
-}
-
-function codesOf({ encoder, supervision, tokenizers, visualInput }: Recipe): string {
-  const codes =
-    supervision.kind === "none" && visualInput === "continuous"
-      ? ""
-      : ` and codes of ${tokenizers.semantic.checkpoint}`;
-  return `features of ${encoder.checkpoint}${encoder.tilesAside ? `, tiles ${encoder.tilesAside} x ${encoder.tilesAside}` : ""}${codes}, once`;
-}
-
-function supervised({ supervision: { kind } }: Recipe, stage: { supervised: boolean }): string {
-  return kind === "none" || !stage.supervised ? "text loss" : `text loss and ${kind}`;
-}
-
-function fingerprintOf(value: unknown): string {
-  return createHash("sha256").update(JSON.stringify(value)).digest("hex").slice(0, 6);
+function describe({ supervision: { kind } }: Recipe, stage: Stage): string {
+  const { steps, batchSize, dataset, learningRate, trainable, supervised } = stage;
+  const losses = kind === "none" || !supervised ? "text loss" : `text loss and ${kind}`;
+  return `${steps} steps of ${batchSize} from ${dataset}, learning rate ${learningRate}, ${losses}, trains ${trainable.join(", ")}`;
 }
