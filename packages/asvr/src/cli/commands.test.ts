@@ -1,4 +1,4 @@
-import { existsSync, writeFileSync } from "node:fs";
+import { copyFileSync, existsSync, mkdirSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { expect, test } from "vitest";
@@ -29,6 +29,9 @@ writeFileSync(tooLittle, JSON.stringify({ table: "table1", rows: ["llava"] }));
 const noJson = join(root, "no.json");
 writeFileSync(noJson, "{");
 const tiny = writeSettings(root);
+const tinyStudy = join(root, "study");
+mkdirSync(tinyStudy);
+copyFileSync(tiny, join(tinyStudy, "settings.json"));
 const out = ["--out", join(root, "never")];
 
 test.concurrent.each<[string, string[], string]>([
@@ -52,6 +55,11 @@ test.concurrent.each<[string, string[], string]>([
   ["settings that are not there", ["reproduce", "table1", "--settings", join(root, "none"), ...out], "no such file"],
   ["settings that are no JSON", ["reproduce", "table1", "--settings", noJson, ...out], "cannot be read as settings"],
   ["settings without seeds", ["reproduce", "table1", "--settings", tooLittle, ...out], "seeds: "],
+  [
+    "a study without the language model",
+    ["train", "table2/asvr-13b", ...out, "--set", `startFrom=${tinyStudy}`],
+    "table2/asvr-13b needs text-lm-13b-shaped, which the study",
+  ],
   ["a missing argument", ["eval"], "missing required argument 'run'"],
   ["a folder that is no run", ["eval", root], "recipe.json does not exist"],
   ["a folder that is no study", ["report", root], "this is not the run folder of a study"],

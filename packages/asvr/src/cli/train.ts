@@ -11,7 +11,7 @@ import { Lock } from "../reproduce/lock.js";
 import { fasterMatmul } from "../reproduce/matmul.js";
 import { writeTokenizer } from "../reproduce/parts/own-words.js";
 import { runRow } from "../reproduce/parts/row.js";
-import { sharedParts } from "../reproduce/plan.js";
+import { planStudy, sharedParts } from "../reproduce/plan.js";
 import { STUDY_TABLES, type StudySettings, settingsOf, withTokenizers } from "../reproduce/settings.js";
 import { readRecipe, type Start, startOf } from "../reproduce/start.js";
 import { readSettings, runStudy } from "../reproduce/study.js";
@@ -34,6 +34,7 @@ export async function train(name: string, options: TrainOptions): Promise<void> 
   const display = progressDisplay();
   const signal = interruptSignal(display);
   const { recipe, start, settings } = await recipeOf(name, scale, options);
+  requireParts(recipe, start.study, settings);
   await requireSameRun(options.out, recipe);
   let lock: Lock | undefined;
   try {
@@ -123,6 +124,17 @@ function existing(data: Recipe["data"]): Pick<Recipe["data"], "captions" | "tuni
     return resolve(path);
   };
   return { captions: absolute("captions"), tuning: absolute("tuning"), images: absolute("images") };
+}
+
+/** @throws ConfigError when the study has no tokenizer or language model like the recipe's */
+function requireParts({ name, ...recipe }: Recipe, study: string, settings: StudySettings): void {
+  const made = planStudy(settings).map((part) => part.name);
+  const lacking = sharedParts(recipe).filter((part) => !made.includes(part));
+  if (lacking.length === 0) return;
+  throw new ConfigError(
+    `${name} needs ${lacking.join(", ")}, which the study ${study} does not make: ` +
+      "name another study with --set startFrom=FOLDER, or one that is made first",
+  );
 }
 
 /** A run folder goes on with the recipe that it was begun with, and with nothing else. @throws ConfigError */
