@@ -55,6 +55,7 @@ export function serveCommand(): Command {
     .option("--model-name <name>", "what requests call the model (default: the folder's name)")
     .option("--max-concurrent <count>", "requests that are answered side by side", positive, 32)
     .option("--queue <count>", "requests that may wait", positive, 96)
+    .option("--cache-mb <count>", "memory for pictures and beginnings that were read already", positive, 768)
     .option("--max-body-mb <count>", "largest request", positive, 32)
     .option("--max-image-pixels <count>", "of a request's pictures together", positive, 50_000_000)
     .option("--request-timeout <seconds>", "longest time for an answer", number(0.001, 86_400), 600)

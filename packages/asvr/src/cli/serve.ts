@@ -14,6 +14,7 @@ export interface ServeOptions {
   modelName?: string;
   maxConcurrent: number;
   queue: number;
+  cacheMb: number;
   maxBodyMb: number;
   maxImagePixels: number;
   requestTimeout: number;
@@ -38,6 +39,8 @@ export async function serve(checkpoint: string, options: ServeOptions): Promise<
   const service = await WorkerChat.open(checkpoint, dtypeOption(options.dtype), {
     maxRunning: maxConcurrent,
     maxWaiting: maxConcurrent + queue,
+    featureBytes: (options.cacheMb * 2 ** 20) / 3,
+    prefixBytes: (2 * options.cacheMb * 2 ** 20) / 3,
     ...(options.threads && { threads: options.threads }),
   });
   const app = buildServer(service, {

@@ -9,6 +9,8 @@ export interface CacheShape {
   readonly device: string;
 }
 
+const STEP = 64; // tokens
+
 interface Layer {
   /** (1, kvHeads, capacity, headDim), as `value` */
   readonly key: Tensor;
@@ -34,8 +36,8 @@ export class SequenceCache implements Disposable {
   /** Makes room for `tokens` more, at the least. */
   reserve(tokens: number): void {
     const wanted = this.#length + tokens;
-    if (wanted > this.#capacity)
-      this.#resize(Math.max(wanted, Math.min(Math.ceil(1.5 * this.#capacity), wanted + 1024)));
+    if (wanted <= this.#capacity) return;
+    this.#resize(roomFor(Math.max(wanted, Math.min(1.5 * this.#capacity, wanted + 1024))));
   }
 
   /**
@@ -60,8 +62,8 @@ export class SequenceCache implements Disposable {
   /** A copy of the first tokens, to go on from on its own. */
   fork(tokens = this.#length): SequenceCache {
     const copy = new SequenceCache(this.shape);
-    copy.#layers = this.#copied(tokens, tokens + 16);
-    copy.#capacity = tokens + 16;
+    copy.#capacity = roomFor(tokens + 1);
+    copy.#layers = this.#copied(tokens, copy.#capacity);
     copy.#length = tokens;
     return copy;
   }
@@ -105,4 +107,9 @@ export class SequenceCache implements Disposable {
       value.dispose();
     }
   }
+}
+
+/** Sizes in steps, so that what one sequence gives back fits the next one. */
+function roomFor(tokens: number): number {
+  return STEP * Math.ceil(tokens / STEP);
 }
