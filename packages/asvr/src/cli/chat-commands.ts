@@ -1,5 +1,6 @@
 import { Command, InvalidArgumentError } from "commander";
 import type { ChatOptions } from "./chat.js";
+import { withOpeningOptions } from "./opening.js";
 import { collect, positive } from "./options.js";
 import type { ServeOptions } from "./serve.js";
 
@@ -18,18 +19,17 @@ function port(text: string): number {
 }
 
 export function chatCommand(): Command {
-  return new Command("chat")
+  const command = new Command("chat")
     .description("talk with a model about pictures, or ask it once")
-    .argument("<checkpoint>", "folder of a published model, or of a run, as runs/demo/asvr-s0")
+    .argument("<checkpoint>", "a published model (folder, GGUF file or hub id), or a run, as runs/demo/asvr-s0")
     .option("--image <file>", "a picture to talk about; may be repeated", collect, [])
     .option("--prompt <text>", "ask this, print the answer and exit")
     .option("--system <text>", "what the model is told before the conversation")
     .option("--max-new-tokens <count>", "longest answer", positive, 512)
     .option("--temperature <number>", "0: always the likeliest word; 1: as the model says", number(0, 100), 0)
     .option("--top-p <number>", "draw from the likeliest words that have this probability together", number(0, 1), 1)
-    .option("--seed <number>", "of what is drawn", Number, 0)
-    .option("--dtype <dtype>", "of the weights: float32, bfloat16 or float16 (default: as stored)")
-    .option("--threads <count>", "threads of one operator (default: one for each core)", positive)
+    .option("--seed <number>", "of what is drawn", Number, 0);
+  return withOpeningOptions(command)
     .option("--json", "with --prompt: print answer and counts as one JSON object", false)
     .addHelpText(
       "after",
@@ -45,9 +45,9 @@ Examples:
 }
 
 export function serveCommand(): Command {
-  return new Command("serve")
+  const command = new Command("serve")
     .description("serve a model over HTTP, as OpenAI's interface has it")
-    .argument("<checkpoint>", "folder of a published model, or of a run, as runs/demo/asvr-s0")
+    .argument("<checkpoint>", "a published model (folder, GGUF file or hub id), or a run, as runs/demo/asvr-s0")
     .option("--host <address>", "where to listen; other than this machine needs a token", "127.0.0.1")
     .option("--port <number>", "0 takes a free one", port, 8000)
     .option("--token <text>", "what requests must show as Authorization: Bearer (default: ASVR_TOKEN)")
@@ -58,9 +58,8 @@ export function serveCommand(): Command {
     .option("--cache-mb <count>", "memory for pictures and beginnings that were read already", positive, 768)
     .option("--max-body-mb <count>", "largest request", positive, 32)
     .option("--max-image-pixels <count>", "of a request's pictures together", positive, 50_000_000)
-    .option("--request-timeout <seconds>", "longest time for an answer", number(0.001, 86_400), 600)
-    .option("--dtype <dtype>", "of the weights: float32, bfloat16 or float16 (default: as stored)")
-    .option("--threads <count>", "threads of one operator (default: one for each core)", positive)
+    .option("--request-timeout <seconds>", "longest time for an answer", number(0.001, 86_400), 600);
+  return withOpeningOptions(command)
     .option("--json", "print the address as one JSON object", false)
     .addHelpText(
       "after",

@@ -1,14 +1,14 @@
 import { createInterface } from "node:readline/promises";
-import type { DType } from "@asvr/torch";
 import type { ChatMessage, ChatPart } from "../chat/chat-model.js";
 import type { AskOptions, ChatService } from "../chat/chat-service.js";
 import { WorkerChat } from "../chat/worker-chat.js";
 import type { RgbImage } from "../data/images.js";
 import { ConfigError, DataError } from "../errors.js";
-import { oneOf, printJson } from "./options.js";
+import { type OpeningOptions, openOptions } from "./opening.js";
+import { printJson } from "./options.js";
 import { readPicture } from "./picture.js";
 
-export interface ChatOptions {
+export interface ChatOptions extends OpeningOptions {
   image: readonly string[];
   prompt?: string;
   system?: string;
@@ -16,16 +16,7 @@ export interface ChatOptions {
   temperature: number;
   topP: number;
   seed: number;
-  dtype?: string;
-  threads?: number;
   json: boolean;
-}
-
-const dtypes = ["float32", "bfloat16", "float16"] as const;
-
-/** @throws ConfigError for one that weights can't be */
-export function dtypeOption(dtype: string | undefined): { dtype?: DType } {
-  return dtype === undefined ? {} : { dtype: oneOf("--dtype", dtype, dtypes) };
 }
 
 /** Answers once, or talks until the user leaves. */
@@ -35,9 +26,10 @@ export async function chat(checkpoint: string, options: ChatOptions): Promise<vo
   if (options.topP === 0) throw new ConfigError("--top-p is 0; it must be above it");
   if (!Number.isSafeInteger(options.seed)) throw new ConfigError("--seed must be a whole number");
   const pictures = await Promise.all(options.image.map((file) => readPicture("--image", file)));
-  const service = await WorkerChat.open(checkpoint, dtypeOption(options.dtype), {
+  const service = await WorkerChat.open(checkpoint, openOptions(options), {
     maxRunning: 1,
     prefixBytes: 2 ** 31,
+    ...(options.threads && { threads: options.threads }),
   });
   try {
     const talk = new Conversation(service, options, pictures);

@@ -3,10 +3,10 @@ import { isIP } from "node:net";
 import { WorkerChat } from "../chat/worker-chat.js";
 import { ConfigError } from "../errors.js";
 import { buildServer } from "../serve/server.js";
-import { dtypeOption } from "./chat.js";
+import { type OpeningOptions, openOptions } from "./opening.js";
 import { printJson } from "./options.js";
 
-export interface ServeOptions {
+export interface ServeOptions extends OpeningOptions {
   host: string;
   port: number;
   token?: string;
@@ -18,8 +18,6 @@ export interface ServeOptions {
   maxBodyMb: number;
   maxImagePixels: number;
   requestTimeout: number;
-  dtype?: string;
-  threads?: number;
   json: boolean;
 }
 
@@ -36,7 +34,7 @@ export async function serve(checkpoint: string, options: ServeOptions): Promise<
   if (allowFiles !== undefined && !(existsSync(allowFiles) && statSync(allowFiles).isDirectory())) {
     throw new ConfigError(`--allow-files ${allowFiles} is no folder`);
   }
-  const service = await WorkerChat.open(checkpoint, dtypeOption(options.dtype), {
+  const service = await WorkerChat.open(checkpoint, openOptions(options), {
     maxRunning: maxConcurrent,
     maxWaiting: maxConcurrent + queue,
     featureBytes: (options.cacheMb * 2 ** 20) / 3,
