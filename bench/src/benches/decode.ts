@@ -9,7 +9,7 @@ import { withTemporaryFolder } from "../harness/temporary.js";
 /** What is written by `write-random-llava`. */
 export interface RandomLlava {
   readonly folder: string;
-  readonly size: "tiny" | "1b" | "7b";
+  readonly size: "tiny" | "mid" | "1b" | "7b";
 }
 
 export interface DecodeRun extends RandomLlava {
