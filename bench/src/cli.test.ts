@@ -37,7 +37,8 @@ function fakePython(answer: string | null): string {
 test("--help lists every bench and what it measures", async () => {
   const { status, output } = await bench("--help");
   expect(status).toBe(0);
-  for (const name of ["operators", "micro-step", "startup", "head", "demo"]) expect(output).toContain(name);
+  for (const name of ["operators", "micro-step", "startup", "head", "decode", "eval", "demo"])
+    expect(output).toContain(name);
 });
 
 test.each([

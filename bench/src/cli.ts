@@ -2,6 +2,7 @@ import { runtimeInfo } from "@asvr/torch";
 import { Command, CommanderError, InvalidArgumentError, Option } from "commander";
 import { decode } from "./benches/decode.js";
 import { demo } from "./benches/demo.js";
+import { evaluation } from "./benches/eval.js";
 import { head } from "./benches/head.js";
 import { microStep } from "./benches/micro-step.js";
 import { operators } from "./benches/operators.js";
@@ -83,6 +84,23 @@ const benches: readonly Bench[] = [
         .option("--tokens <count>", "tokens of an answer", positive, 32),
     runAlone: (context, { requests, tokens }) =>
       serve(context, { requests: requests as number, tokens: tokens as number }),
+  },
+  {
+    name: "eval",
+    measures: "questions about pictures, several of each, beside Hugging Face transformers with one at a time",
+    runs: 3,
+    threads: 2,
+    options: (command) =>
+      command
+        .option("--pictures <count>", "pictures of the set", positive, 8)
+        .option("--questions <count>", "questions of each picture", positive, 6)
+        .option("--tokens <count>", "tokens of each answer", positive, 16),
+    run: (context, { pictures, questions, tokens }) =>
+      evaluation(context, {
+        pictures: pictures as number,
+        questions: questions as number,
+        tokens: tokens as number,
+      }),
   },
   {
     name: "demo",

@@ -9,7 +9,7 @@ import { withTemporaryFolder } from "../harness/temporary.js";
 /** What is written by `write-random-llava`. */
 export interface RandomLlava {
   readonly folder: string;
-  readonly size: "tiny" | "small" | "1b" | "7b";
+  readonly size: "tiny" | "small" | "mid" | "1b" | "7b";
 }
 
 export interface DecodeRun extends RandomLlava {

@@ -1,6 +1,6 @@
 // Writes a LLaVA of random weights as Hugging Face's folders are: a SigLIP so400m tower (729 tokens a picture) before a
-// language model of a well-known shape, bfloat16, in shards.
-import { copyFileSync, mkdirSync, writeFileSync } from "node:fs";
+// language model of a well-known shape, bfloat16, in shards; or a smaller one of float32 ("mid", 256 tokens a picture).
+import { copyFileSync, mkdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { F, manualSeed, noGrad, type Tensor, tidy, writeSafetensors } from "@asvr/torch";
@@ -11,27 +11,36 @@ const { folder, size } = JSON.parse(process.argv[2]!) as RandomLlava;
 const shapes = {
   tiny: { hidden: 64, intermediate: 160, layers: 2, heads: 4, kvHeads: 2 },
   small: { hidden: 256, intermediate: 704, layers: 6, heads: 8, kvHeads: 4 },
+  mid: { hidden: 512, intermediate: 1376, layers: 12, heads: 8, kvHeads: 8 },
   "1b": { hidden: 2048, intermediate: 5632, layers: 22, heads: 32, kvHeads: 4 }, // TinyLlama
   "7b": { hidden: 4096, intermediate: 11_008, layers: 32, heads: 32, kvHeads: 32 }, // Vicuna
 };
 const towers = {
   tiny: { hidden: 24, intermediate: 40, layers: 2, heads: 2, image: 56 },
+  mid: { hidden: 384, intermediate: 1536, layers: 6, heads: 6, image: 224 },
   so400m: { hidden: 1152, intermediate: 4304, layers: 27, heads: 16, image: 384 },
 };
 const shape = shapes[size];
-const tower = towers[size === "tiny" || size === "small" ? "tiny" : "so400m"];
+const tower = towers[size === "small" ? "tiny" : size === "tiny" || size === "mid" ? size : "so400m"];
+const dtype = size === "mid" ? "float32" : "bfloat16";
+const elementBytes = dtype === "float32" ? 4 : 2;
 const vocabulary = 32_064;
 const patch = 14;
 const SHARD_BYTES = 4e9;
+const SPECIAL_TOKENS = 3; // unknown, beginning and end
+
+const tokenizer = fileURLToPath(new URL("../../../packages/asvr/goldens/numerics/tokenizer-tiny", import.meta.url));
+/** Tokens of the tokenizer; the vocabulary is larger, as large ones are. */
+const words = Object.keys(JSON.parse(readFileSync(join(tokenizer, "tokenizer.json"), "utf8")).model.vocab).length;
 
 const config = {
-  ...{ architectures: ["LlavaForConditionalGeneration"], model_type: "llava", torch_dtype: "bfloat16" },
+  ...{ architectures: ["LlavaForConditionalGeneration"], model_type: "llava", torch_dtype: dtype },
   ...{ image_token_index: 32_000, projector_hidden_act: "gelu", pad_token_id: 0 },
   ...{ vision_feature_layer: -2, vision_feature_select_strategy: "full", tie_word_embeddings: false },
   text_config: {
     ...{ model_type: "llama", vocab_size: vocabulary, hidden_size: shape.hidden, num_hidden_layers: shape.layers },
     ...{ intermediate_size: shape.intermediate, num_attention_heads: shape.heads, num_key_value_heads: shape.kvHeads },
-    ...{ max_position_embeddings: 4096, rms_norm_eps: 1e-5, torch_dtype: "bfloat16" },
+    ...{ max_position_embeddings: 4096, rms_norm_eps: 1e-5, torch_dtype: dtype },
   },
   vision_config: {
     ...{ model_type: "siglip_vision_model", hidden_size: tower.hidden, intermediate_size: tower.intermediate },
@@ -88,7 +97,7 @@ function* linear(name: string, sizes: number[]): Generator<[string, number[]]> {
 
 /** Different stretches of one pool of numbers: to draw 7 billion of them takes minutes and measures nothing else. */
 function fill(pool: Tensor, name: string, sizes: readonly number[], index: number): Tensor {
-  const weight = F.empty(sizes, "bfloat16");
+  const weight = F.empty(sizes, dtype);
   if (sizes.length === 1) return name.endsWith("bias") ? weight.zero_() : weight.fill_(1);
   const flat = weight.flatten();
   const count = pool.elementCount;
@@ -97,6 +106,11 @@ function fill(pool: Tensor, name: string, sizes: readonly number[], index: numbe
     const length = Math.min(count - from, flat.elementCount - at);
     flat.narrow(0, at, length).copy_(pool.narrow(0, from, length));
     at += length;
+  }
+  if (name === "language_model.lm_head.weight") {
+    // Never said: what ends an answer, so that all are of the same length, and what the tokenizer has no word for.
+    weight.narrow(0, 0, SPECIAL_TOKENS).zero_();
+    weight.narrow(0, words, vocabulary - words).zero_();
   }
   return weight;
 }
@@ -112,14 +126,13 @@ writeFileSync(
     ...{ image_mean: [0.5, 0.5, 0.5], image_std: [0.5, 0.5, 0.5] },
   }),
 );
-const tokenizer = fileURLToPath(new URL("../../../packages/asvr/goldens/numerics/tokenizer-tiny", import.meta.url));
 for (const name of ["tokenizer.json", "tokenizer_config.json"]) copyFileSync(join(tokenizer, name), join(folder, name));
 
 const all = [...weights()];
 const shards: [string, number[]][][] = [[]];
 let bytes = 0;
 for (const entry of all) {
-  const own = 2 * entry[1].reduce((a, b) => a * b, 1);
+  const own = elementBytes * entry[1].reduce((a, b) => a * b, 1);
   if (bytes + own > SHARD_BYTES) shards.push([]);
   bytes = bytes + own > SHARD_BYTES ? own : bytes + own;
   shards.at(-1)!.push(entry);
@@ -129,7 +142,7 @@ noGrad(() =>
   tidy(() => {
     const pool = F.randn([2 ** 24])
       .mul(0.02)
-      .to("bfloat16");
+      .to(dtype);
     for (const [number, shard] of shards.entries()) {
       const file = `model-${String(number + 1).padStart(5, "0")}-of-${String(shards.length).padStart(5, "0")}.safetensors`;
       tidy(() => {
@@ -140,7 +153,7 @@ noGrad(() =>
     }
   }),
 );
-const total = all.reduce((sum, [, sizes]) => sum + 2 * sizes.reduce((a, b) => a * b, 1), 0);
+const total = all.reduce((sum, [, sizes]) => sum + elementBytes * sizes.reduce((a, b) => a * b, 1), 0);
 writeFileSync(
   join(folder, "model.safetensors.index.json"),
   JSON.stringify({ metadata: { total_size: total }, weight_map: map }),

@@ -82,6 +82,7 @@ export {
 } from "./evaluation/benchmarks/data/load.js";
 export { decodePicture, type Picture } from "./evaluation/benchmarks/data/table.js";
 export { type EndpointOptions, endpointAnswerer } from "./evaluation/benchmarks/endpoint.js";
+export { type JudgedPrediction, type JudgeOptions, judgePredictions } from "./evaluation/benchmarks/judge.js";
 export { type LocalOptions, localAnswerer } from "./evaluation/benchmarks/local.js";
 export { type BenchmarkPrediction, readPredictions } from "./evaluation/benchmarks/predictions.js";
 export { type RunOptions, readRun, runBenchmark } from "./evaluation/benchmarks/run.js";

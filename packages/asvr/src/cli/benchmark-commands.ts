@@ -59,6 +59,11 @@ export function scoreCommand(): Command {
       "folder of `asvr eval --benchmarks`, of one benchmark in it, or a predictions.jsonl; several: seeds",
     )
     .option("--protocol <name>", "whose rules: default, cambrian, lmms-eval, vlmevalkit, llava, …", "default")
+    .option(
+      "--judge <url>",
+      "OpenAI-compatible endpoint of a judge, where a benchmark has a judged variant; its key: ASVR_JUDGE_KEY",
+    )
+    .option("--judge-model <name>", "the judge's name at the endpoint; it becomes a part of the protocol's name")
     .option("--baseline <run>", "answers of another model to the same questions")
     .option("--export <format>", "write the answers as lmms-eval, vlmevalkit or submission have them")
     .option("--out <folder>", "folder of the export")
@@ -69,6 +74,7 @@ export function scoreCommand(): Command {
 Examples:
   asvr score runs/benchmarks/model
   asvr score runs/benchmarks/model/pope --protocol llava --baseline runs/benchmarks/other/pope
+  asvr score runs/benchmarks/model/hallusionbench --judge http://localhost:8000/v1 --judge-model judge
   asvr score runs/benchmarks/model/docvqa --export submission --out submission`,
     )
     .action(async (runs: string[], options: ScoreOptions) => (await import("./score.js")).score(runs, options));

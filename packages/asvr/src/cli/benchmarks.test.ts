@@ -20,7 +20,7 @@ const server = createServer((request, response) => {
   request.on("end", () => {
     const { messages } = JSON.parse(body) as { messages: { content: { text?: string }[] }[] };
     const text = messages[0]!.content.at(-1)!.text!;
-    const content = text.includes("option's letter") ? "A" : "Yes";
+    const content = text.includes("student") ? "Correct" : text.includes("option's letter") ? "A" : "Yes";
     const answer = JSON.stringify({ choices: [{ message: { content } }] });
     setTimeout(() => response.end(answer), text.includes("towels") ? 700 : 0);
   });
@@ -61,6 +61,16 @@ test("all benchmarks are asked, scored, scored again by other rules, compared an
   expect(compared.stdout).toMatch(/baseline +50\.0 +difference \+0\.0 \(0\.0 to 0\.0\), p 1\.0\n/);
   const seeds = await outcome("score", `${run}/pope`, `${run}/pope`);
   expect(seeds.stdout).toMatch(/mean of 2 runs .*\npope +50\.0 +spread 0\.00/);
+  const url = endpoint[1]!;
+  const judged = await outcome("score", `${run}/hallusionbench`, `${run}/pope`, "--judge", url, "--judge-model", "y/m");
+  expect(judged.status, judged.stderr).toBe(0);
+  expect(judged.stdout).toMatch(/HallusionBench +100\.0\* .* by hallusion-judged\(y\/m\)/);
+  expect(judged.stdout).toMatch(/POPE +50\.0\*/); // has no part for a judge
+  const verdicts = readFileSync(join(root, run, "hallusionbench/judge.jsonl"), "utf8")
+    .trimEnd()
+    .split("\n");
+  expect(verdicts).toHaveLength(12);
+  expect(JSON.parse(verdicts[0]!)).toMatchObject({ judge: `y/m at ${url}`, reply: "Correct", verdict: "1" });
   const exported = await outcome("score", run, "--export", "lmms-eval", "--out", "logs");
   expect(exported.stdout).toContain("hallusion_bench_image.json  12 answers  (PARTIAL: 12 rows instead of 951)");
   expect(existsSync(join(root, "logs", "pope.json"))).toBe(true);
@@ -118,6 +128,12 @@ test.each<[string, string[], string]>([
     "--prompts llava",
   ],
   ["no such run", ["score", "nowhere"], "nowhere does not exist"],
+  ["a judge without a name", ["score", data, "--judge", "http://localhost:9"], "--judge needs --judge-model"],
+  [
+    "a judge and another protocol",
+    ["score", data, "--judge", "http://localhost:9", "--judge-model", "m", "--protocol", "lmms-eval"],
+    "leave --protocol out",
+  ],
   ["no predictions", ["score", data], "has neither predictions.jsonl"],
   ["an export without a folder", ["score", data, "--export", "lmms-eval"], "has neither predictions.jsonl"],
 ])("a wrong call ends with 2: %s", async (_, args, message) => {

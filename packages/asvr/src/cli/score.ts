@@ -15,10 +15,10 @@ import {
   scoreAverage,
 } from "../evaluation/benchmarks/score.js";
 import { groupBy } from "../evaluation/record-scores.js";
+import { type JudgedRun, type JudgeOptions, judgedRuns, judgeOf, type PlacedRun } from "./judge.js";
 import { oneOf, printJson } from "./options.js";
 
-export interface ScoreOptions {
-  protocol: string;
+export interface ScoreOptions extends JudgeOptions {
   baseline?: string;
   export?: string;
   out?: string;
@@ -30,9 +30,11 @@ const formats = ["lmms-eval", "vlmevalkit", "submission"] as const satisfies rea
 /** Scores stored answers; of several runs (seeds of one recipe) each, and their mean and spread. */
 export async function score(runs: readonly string[], options: ScoreOptions): Promise<void> {
   const { protocol, baseline, json } = options;
-  const stored = await Promise.all(runs.map(storedRuns));
-  if (options.export !== undefined) return exportRuns(stored.flat(), options, runs[0]!);
-  const baselines = baseline === undefined ? [] : await storedRuns(baseline);
+  const judge = judgeOf(options);
+  const answers = await Promise.all(runs.map(storedRuns));
+  if (options.export !== undefined) return exportRuns(answers.flat(), options, runs[0]!);
+  const baselineAnswers = baseline === undefined ? [] : await storedRuns(baseline);
+  const [baselines = [], ...stored] = await judgedRuns([baselineAnswers, ...answers], judge);
   const scores = stored.map((one) =>
     scoreAgainst(
       one,
@@ -58,17 +60,21 @@ export async function score(runs: readonly string[], options: ScoreOptions): Pro
 }
 
 /** Every benchmark of a folder; or the one of a benchmark's folder or of a file. @throws ConfigError */
-async function storedRuns(path: string): Promise<StoredRun[]> {
+async function storedRuns(path: string): Promise<PlacedRun[]> {
   if (!existsSync(path)) throw new ConfigError(`${path} does not exist`);
   if (statSync(path).isFile()) {
     const byBenchmark = groupBy(await readPredictions(path), ({ benchmark }) => benchmark);
-    return [...byBenchmark.values()].map((predictions) => ({ predictions }));
+    return [...byBenchmark.values()].map((predictions) => ({ predictions, folder: dirname(path) }));
   }
   const names = readdirSync(path);
-  if (names.some((name) => /^predictions.*\.jsonl$/.test(name))) return [await readRun(path)];
+  if (names.some((name) => /^predictions.*\.jsonl$/.test(name))) return [await placedRun(path)];
   const folders = benchmarks.map(({ name }) => join(path, name)).filter(existsSync);
   if (folders.length === 0) throw new ConfigError(`${path} has neither predictions.jsonl nor a folder of a benchmark`);
-  return Promise.all(folders.map(readRun));
+  return Promise.all(folders.map(placedRun));
+}
+
+async function placedRun(folder: string): Promise<PlacedRun> {
+  return { ...(await readRun(folder)), folder };
 }
 
 async function exportRuns(
@@ -90,7 +96,7 @@ async function exportRuns(
 }
 
 /** Benchmark -> mean and spread over runs. @throws RangeError when the runs did not answer the same questions */
-function seedSummaries(stored: readonly StoredRun[][], protocol: string): Record<string, OverSeeds> {
+function seedSummaries(stored: readonly JudgedRun[][], protocol: string): Record<string, OverSeeds> {
   const byBenchmark = groupBy(stored.flat(), ({ predictions }) => benchmarkOf(predictions).name);
   return Object.fromEntries(
     [...byBenchmark]
@@ -145,9 +151,10 @@ function describeRefusals(title: string, refused: BenchmarkScore["refused"]): st
 }
 
 /** What the protocol prints beside the final number, and what limits it. */
-function beside({ values, unreadable, refused, questions, attainable }: BenchmarkScore): string {
+function beside({ protocol, values, unreadable, refused, questions, attainable }: BenchmarkScore): string {
   const named = Object.entries(values).filter(([name]) => mainValues.has(name));
   const notes = [
+    ...(protocol === "default" ? [] : [`by ${protocol}`]),
     ...named.map(([name, value]) => `${name} ${value.toFixed(1)}`),
     ...(unreadable > 0
       ? [`${unreadable} of ${questions} unreadable${refused.length > 0 ? `, ${refused.length} of them refused` : ""}`]

@@ -83,6 +83,18 @@ export interface Protocol<Question> {
   values?(items: readonly Answered<Question>[]): Record<string, number>;
 }
 
+/** A protocol in which somebody judges answers. */
+export interface JudgedProtocol<Question> extends Protocol<Question> {
+  /** Of the protocol; the judge's is put behind it. */
+  name: string;
+  /** What the judge is asked; undefined where the rules are enough. */
+  ask(answer: string, question: Question, read: string | undefined): string | undefined;
+  /** What its reply means; undefined: unreadable. */
+  verdict(reply: string, question: Question): string | undefined;
+  /** What a verdict is worth, 0 to 1. */
+  worth(verdict: string, question: Question): number;
+}
+
 export type PromptStyle = "default" | "cambrian" | "lmms-eval" | "llava";
 
 export interface Definition<Question extends object> {
@@ -110,6 +122,8 @@ export interface Definition<Question extends object> {
   /** Groups that must be whole: name of the group, and how many questions it has. */
   whole?: { group: (question: Question, id: string) => string; size: number };
   protocols: { default: Protocol<Question> } & Readonly<Record<string, Protocol<Question>>>;
+  /** Where a judge has a part in a reference. */
+  judged?: JudgedProtocol<Question>;
   /** Of the paper's Table 1. */
   printed: { llava: number; asvr: number };
 }

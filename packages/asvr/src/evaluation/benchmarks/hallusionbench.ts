@@ -2,12 +2,17 @@ import { z } from "zod";
 import {
   type HallusionItem,
   type HallusionPlace,
+  type HallusionScores,
   hallusionCluster,
   hallusionParts,
   hallusionScores,
+  judgedParts,
+  judgedScores,
+  type Verdict,
+  verdictWorth,
 } from "../scoring/hallusion.js";
 import { anyYes, wordYesNo, type YesNo } from "../scoring/yes-no.js";
-import { type Answered, defineBenchmark, idColumn, type Protocol, shape } from "./benchmark.js";
+import { type Answered, defineBenchmark, idColumn, type JudgedProtocol, type Protocol, shape } from "./benchmark.js";
 import { SINGLE_WORD } from "./prompts.js";
 
 interface HallusionQuestion extends HallusionPlace {
@@ -22,12 +27,36 @@ function protocol(read: (answer: string) => YesNo): Protocol<HallusionQuestion> 
     read,
     score: (said, { answer }) => (said === answer ? 1 : 0),
     parts: (items) => hallusionParts(items.map(hallusionItem)),
-    values: (items) => {
-      const { aAcc, fAcc, qAcc } = hallusionScores(items.map(hallusionItem));
-      return { aAcc: 100 * aAcc, fAcc: 100 * fAcc, qAcc: 100 * qAcc };
-    },
+    values: (items) => percent(hallusionScores(items.map(hallusionItem))),
   };
 }
+
+function percent({ aAcc, fAcc, qAcc }: HallusionScores): Record<string, number> {
+  return { aAcc: 100 * aAcc, fAcc: 100 * fAcc, qAcc: 100 * qAcc };
+}
+
+/** The benchmark's own: all answers are judged, against the right one. */
+const judged: JudgedProtocol<HallusionQuestion> = {
+  ...protocol(wordYesNo),
+  name: "hallusion-judged",
+  parts: (items) => judgedParts(items.map(hallusionItem)),
+  values: (items) => percent(judgedScores(items.map(hallusionItem))),
+  ask: (said, { question, answer }) =>
+    [
+      "Compare what a student said about a picture with the right answer.",
+      `Question: ${question}`,
+      `Right answer: ${answer}`,
+      `The student said: ${said}`,
+      "Reply with one word: CORRECT when it agrees with the right answer, INCORRECT when it contradicts it, UNCLEAR when " +
+        "it commits itself to neither.",
+    ].join("\n\n"),
+  verdict: (reply) => {
+    const [word] = /\b(incorrect|not correct|unclear|correct)\b/i.exec(reply) ?? [];
+    if (word === undefined) return undefined;
+    return word.toLowerCase() === "unclear" ? "2" : word.toLowerCase() === "correct" ? "1" : "0";
+  },
+  worth: (verdict, question) => verdictWorth(verdict as Verdict, question),
+};
 
 function hallusionItem({ cluster, score, question }: Answered<HallusionQuestion>): HallusionItem {
   return { ...question, cluster, score };
@@ -98,6 +127,7 @@ export const hallusionbench = defineBenchmark<HallusionQuestion>({
     vlmevalkit: protocol(wordYesNo),
     "lmms-eval": protocol(anyYes),
   },
+  judged,
   printed: { llava: 23.9, asvr: 33.7 },
 });
 

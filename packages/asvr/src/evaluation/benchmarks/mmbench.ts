@@ -3,6 +3,7 @@ import { cambrianLetter, lmmsLetterMmbench, vlmEvalKitLetter } from "../scoring/
 import { isGiven } from "../scoring/options.js";
 import { allOf, each, share } from "../scoring/shares.js";
 import { type Answered, defineBenchmark, idColumn, optionColumn, type Protocol, shape } from "./benchmark.js";
+import { askForLetter, letterVerdict } from "./letter-judge.js";
 import { givenOptions, letterLines, OPTION_LETTER } from "./prompts.js";
 
 interface MmbenchQuestion {
@@ -112,6 +113,14 @@ export const mmbench = defineBenchmark<MmbenchQuestion>({
     "lmms-eval": protocol(lmmsLetterMmbench),
     vlmevalkit: protocol((answer, options) => vlmEvalKitLetter(answer, options)),
     "vlmevalkit-2025": protocol((answer, options) => vlmEvalKitLetter(answer, options, "2025")),
+  },
+  judged: {
+    // VLMEvalKit's: a judge for what its rules do not read.
+    name: "mmbench-judged",
+    ...protocol((answer, options) => vlmEvalKitLetter(answer, options)),
+    ask: (answer, question, read) => (read === undefined ? askForLetter(answer, question) : undefined),
+    verdict: letterVerdict,
+    worth: (verdict, { answer }) => (verdict === answer.toUpperCase() ? 1 : 0),
   },
   printed: { llava: 64.0, asvr: 66.1 },
 });

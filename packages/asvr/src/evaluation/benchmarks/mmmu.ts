@@ -6,6 +6,7 @@ import { MMMU_DISCIPLINES, mmmuSubject } from "../scoring/mmmu-table.js";
 import { letterOf, parsePythonList } from "../scoring/options.js";
 import { strip, stripEnd } from "../scoring/python-text.js";
 import { defineBenchmark, type Protocol, shape } from "./benchmark.js";
+import { askForLetter, letterVerdict } from "./letter-judge.js";
 import { OPTION_LETTER, optionLines, SINGLE_WORD } from "./prompts.js";
 
 interface MmmuQuestion {
@@ -100,5 +101,16 @@ export const mmmu = defineBenchmark<MmmuQuestion>({
     type: ({ type }) => type,
   },
   protocols: { default: cambrian, cambrian, official, "lmms-eval": official },
+  judged: {
+    // The official rules take a letter at random where they find none; a judge finds more.
+    name: "mmmu-judged",
+    ...official,
+    ask: (answer, { question, options, type }, read) =>
+      type === "multiple-choice" && read === undefined
+        ? askForLetter(answer, { question, options: byLetter(options) })
+        : undefined,
+    verdict: (reply, { options }) => letterVerdict(reply, { options: byLetter(options) }),
+    worth: (verdict, { answer }) => (verdict === answer ? 1 : 0),
+  },
   printed: { llava: 32.7, asvr: 33.9 },
 });

@@ -9,7 +9,8 @@ import { strip } from "../scoring/python-text.js";
 import type { Answer, Answerer, AnswerRequest } from "./answerer.js";
 import { type Benchmark, type PromptStyle, userTurn } from "./benchmark.js";
 import { type BenchmarkQuestion, type LoadedBenchmark, missingFrom } from "./data/load.js";
-import { type BenchmarkPrediction, PredictionWriter, readPredictions } from "./predictions.js";
+import { JsonLineWriter } from "./json-lines.js";
+import { type BenchmarkPrediction, readPredictions } from "./predictions.js";
 import { grade } from "./score.js";
 
 export interface Shard {
@@ -88,7 +89,7 @@ export async function runBenchmark(loaded: LoadedBenchmark, answerer: Answerer, 
   const open = mine.filter(({ id }) => !known.has(id));
   const byId = new Map(open.map((question) => [question.id, question]));
 
-  await using writer = await PredictionWriter.open(file);
+  await using writer = await JsonLineWriter.open(file);
   let kept = known.size;
   let refused = before.filter((prediction) => prediction.refused !== undefined).length;
   let waiting: BenchmarkPrediction[] = [];

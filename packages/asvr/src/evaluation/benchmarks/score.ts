@@ -4,7 +4,8 @@ import { groupBy } from "../record-scores.js";
 import { type Part, totalOf } from "../scoring/shares.js";
 import type { Interval } from "../statistics.js";
 import { benchmarkNamed, benchmarks } from "./all.js";
-import { type Answered, type Benchmark, type Protocol, partsOf } from "./benchmark.js";
+import { type Answered, type Benchmark, type JudgedProtocol, type Protocol, partsOf } from "./benchmark.js";
+import type { JudgedPrediction } from "./judge.js";
 import type { BenchmarkPrediction } from "./predictions.js";
 import {
   type Average,
@@ -63,11 +64,24 @@ export function protocolOf(benchmark: Benchmark, name: string): Protocol<object>
   throw new ConfigError(`${benchmark.name} has no protocol ${JSON.stringify(name)}; it has ${names}`);
 }
 
+/** What scores these predictions: where they were judged, what their benchmark has for that, under the judge's name. */
+function ruleOf(
+  predictions: readonly JudgedPrediction[],
+  protocolName: string,
+): { benchmark: Benchmark; protocol: Protocol<object> | JudgedProtocol<object>; name: string } {
+  const benchmark = benchmarkOf(predictions);
+  const judge = predictions[0]!.judged?.judge;
+  if (judge === undefined || !benchmark.judged) {
+    return { benchmark, protocol: protocolOf(benchmark, protocolName), name: protocolName };
+  }
+  return { benchmark, protocol: benchmark.judged, name: `${benchmark.judged.name}(${judge})` };
+}
+
 /** Predictions as a protocol sees them. @throws DataError where a question has no published answer */
 export function answered(
   benchmark: Benchmark,
-  protocol: Protocol<object>,
-  predictions: readonly BenchmarkPrediction[],
+  protocol: Protocol<object> | JudgedProtocol<object>,
+  predictions: readonly JudgedPrediction[],
 ): Answered<object>[] {
   return predictions.map((prediction) => {
     const { id, question, picture, group, answer, gold } = prediction;
@@ -77,8 +91,16 @@ export function answered(
           "Export it for the test server: --export submission.",
       );
     }
-    return { id, question, picture, cluster: group, answer, ...grade(protocol, prediction) };
+    return { id, question, picture, cluster: group, answer, ...gradeOf(protocol, prediction) };
   });
+}
+
+/** By the judge's verdict, where there is one. */
+function gradeOf(protocol: Protocol<object> | JudgedProtocol<object>, prediction: JudgedPrediction) {
+  const verdict = prediction.judged?.verdict;
+  if (verdict === undefined || !("worth" in protocol)) return grade(protocol, prediction);
+  if (verdict === null) return { read: undefined, score: 0 };
+  return { read: verdict, score: protocol.worth(verdict, prediction.question) };
 }
 
 /**
@@ -95,12 +117,11 @@ export function grade(
 
 /** @param missing what the run's own account says is missing; from the number of questions if not given */
 export function scoreBenchmark(
-  predictions: readonly BenchmarkPrediction[],
+  predictions: readonly JudgedPrediction[],
   protocolName: string,
   missing?: readonly string[],
 ): BenchmarkScore {
-  const benchmark = benchmarkOf(predictions);
-  const protocol = protocolOf(benchmark, protocolName);
+  const { benchmark, protocol, name } = ruleOf(predictions, protocolName);
   const items = answered(benchmark, protocol, predictions);
   const parts = partsOf(protocol, items);
   const oracle = items.map((item) => {
@@ -110,7 +131,7 @@ export function scoreBenchmark(
   return {
     benchmark: benchmark.name,
     title: benchmark.title,
-    protocol: protocolName,
+    protocol: name,
     value: totalOf(parts),
     interval: new Resampled(parts, clustersOf(parts)).interval(),
     questions: items.length,
@@ -147,8 +168,8 @@ export function deviationsOf(benchmark: Benchmark, predictions: readonly Benchma
  * @throws DataError when the two did not answer the same questions
  */
 export function scoreAgainst(
-  runs: readonly { predictions: readonly BenchmarkPrediction[]; missing?: readonly string[] }[],
-  baselines: readonly (readonly BenchmarkPrediction[])[],
+  runs: readonly { predictions: readonly JudgedPrediction[]; missing?: readonly string[] }[],
+  baselines: readonly (readonly JudgedPrediction[])[],
   protocolName: string,
 ): BenchmarkScore[] {
   const byName = new Map(baselines.map((predictions) => [benchmarkOf(predictions).name, predictions]));
@@ -164,12 +185,11 @@ export function scoreAgainst(
 }
 
 function compareRuns(
-  predictions: readonly BenchmarkPrediction[],
-  baseline: readonly BenchmarkPrediction[],
+  predictions: readonly JudgedPrediction[],
+  baseline: readonly JudgedPrediction[],
   protocolName: string,
 ): Comparison {
-  const benchmark = benchmarkOf(predictions);
-  const protocol = protocolOf(benchmark, protocolName);
+  const { benchmark, protocol } = ruleOf(predictions, protocolName);
   const places = new Map(baseline.map((one) => [one.id, one]));
   const missing = predictions.filter(({ id }) => !places.has(id)).length;
   if (missing > 0 || baseline.length !== predictions.length) {
@@ -203,7 +223,7 @@ function compareRuns(
 
 /** The paper's AVG; undefined unless all fourteen benchmarks were answered. */
 export function scoreAverage(
-  runs: readonly { predictions: readonly BenchmarkPrediction[] }[],
+  runs: readonly { predictions: readonly JudgedPrediction[] }[],
   protocolName: string,
 ): Average | undefined {
   const names = new Set(runs.map(({ predictions }) => benchmarkOf(predictions).name));
@@ -217,9 +237,8 @@ export function scoreAverage(
 }
 
 /** The parts of a run's final number: for the spread over seeds. */
-export function finalParts(predictions: readonly BenchmarkPrediction[], protocolName: string): Part[] {
-  const benchmark = benchmarkOf(predictions);
-  const protocol = protocolOf(benchmark, protocolName);
+export function finalParts(predictions: readonly JudgedPrediction[], protocolName: string): Part[] {
+  const { benchmark, protocol } = ruleOf(predictions, protocolName);
   return partsOf(protocol, answered(benchmark, protocol, predictions));
 }
 

@@ -57,11 +57,24 @@ export type Verdict = "0" | "1" | "2";
  * questions are no figure.
  */
 export function judgedHallusion(items: readonly (HallusionPlace & { judge: Verdict })[]): HallusionScores {
-  const hasNoFigure = ({ category, figure_id }: HallusionPlace) => category === "VS" && figure_id === "0";
-  const scored = items.map((item): HallusionItem => {
-    const isRight = item.judge === "1" || (item.judge === "2" && hasNoFigure(item));
-    return { ...item, cluster: setOf(item), score: isRight ? 1 : 0 };
-  });
-  const figures = scored.filter((item) => !hasNoFigure(item));
-  return { ...hallusionScores(scored), fAcc: share(allOf(figures, figureOf)) };
+  return judgedScores(items.map((item) => ({ ...item, cluster: setOf(item), score: verdictWorth(item.judge, item) })));
 }
+
+/** 1 for a verdict that counts as right. */
+export function verdictWorth(verdict: Verdict, place: HallusionPlace): number {
+  return verdict === "1" || (verdict === "2" && hasNoFigure(place)) ? 1 : 0;
+}
+
+/** `judgedHallusion` of what verdicts are worth. */
+export function judgedScores(items: readonly HallusionItem[]): HallusionScores {
+  return { ...hallusionScores(items), fAcc: share(allOf(withFigure(items), figureOf)) };
+}
+
+/** The mean of the three, 0 to 100. */
+export function judgedParts(items: readonly HallusionItem[]): Part[] {
+  const units = [each(items), allOf(withFigure(items), figureOf), allOf(items, questionOf)];
+  return units.map((some) => ({ scale: 100 / 3, units: some }));
+}
+
+const hasNoFigure = ({ category, figure_id }: HallusionPlace) => category === "VS" && figure_id === "0";
+const withFigure = (items: readonly HallusionItem[]) => items.filter((item) => !hasNoFigure(item));
