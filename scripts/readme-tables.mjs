@@ -55,6 +55,7 @@ function figures(lines) {
     startup,
     head,
     demo,
+    decode,
   } = Object.fromEntries(lines.map(({ bench, ratio, parts }) => [bench, { ratio, ...parts }]));
   const one = (what, figure, goal, unit = "") => ({ what, goal, unit, ...figure });
   const mean = (what, ratio, goal, spread) => ({ what, ratio, goal, spread });
@@ -92,7 +93,17 @@ function figures(lines) {
       one("`head`, the whole head, memory", head.whole.memory, undefined, "MB"),
     ]),
     ...withRounds(demo.rounds, [one("`demo`, wall time", demo, 0.6, "s")]),
+    ...withRounds(decode.rounds, [
+      one("`decode`, 7B in bfloat16, a token", decode.phases.token, 0.83, "s"),
+      one("`decode`, 7B, picture and question until the first token", decode.phases["first token"], undefined, "s"),
+      one("`decode`, 7B, peak memory", scaled(decode.peakBytes, 1e-6), undefined, "MB"),
+    ]),
   ];
+}
+
+/** A figure in another unit. */
+function scaled(figure, by) {
+  return { ...figure, ours: figure.ours * by, peer: figure.peer * by };
 }
 
 function figuresTable(list, isLong) {
