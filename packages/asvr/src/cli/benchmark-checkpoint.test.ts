@@ -1,4 +1,4 @@
-import { spawn } from "node:child_process";
+import { type ChildProcess, spawn } from "node:child_process";
 import { once } from "node:events";
 import { cpSync, existsSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
@@ -32,10 +32,15 @@ const answersIn = async (folder: string) => {
 };
 const out = (...parts: string[]) => join(root, ...parts);
 
+const servers = new Set<ChildProcess>();
+afterAll(() => {
+  for (const server of servers) server.kill("SIGKILL");
+});
+
 /** A server of the checkpoint; it is ended with the tests of this file. */
 async function serve(folder: string): Promise<{ url: string; model: string }> {
   const child = spawn(process.execPath, [bin, "serve", folder, "--port", "0", "--json"]);
-  afterAll(() => void child.kill("SIGKILL"));
+  servers.add(child);
   child.stderr.resume();
   child.stdout.setEncoding("utf8");
   let told = "";
