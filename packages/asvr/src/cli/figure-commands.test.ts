@@ -107,7 +107,8 @@ const showSurprise = (folder: string, ...more: string[]) => asvr("surprise", fol
 
 test("surprise: maps, arrays and a page; the mean is the run's own loss on the picture", async () => {
   const next = join(root, "next");
-  const set = ["supervision.alignment=next", `startFrom=${study}`, "stages.tuning.steps=2"];
+  const steps = ["stages.pretraining.steps=2", "stages.tuning.steps=2"];
+  const set = ["supervision.alignment=next", `startFrom=${study}`, ...steps];
   const options = set.flatMap((setting) => ["--set", setting]);
   const trained = await asvr("train", "micro/asvr", ...options, "--out", next);
   expect(trained.status, trained.stderr).toBe(0);
