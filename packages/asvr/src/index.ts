@@ -24,8 +24,8 @@ export {
 } from "./chat/chat-model.js";
 export { type AnswerEvent, type AskOptions, BusyError, type ChatService } from "./chat/chat-service.js";
 export { type OpenOptions, openChatModel } from "./chat/open.js";
-export type { VisualGrid } from "./chat/visual-grid.js";
-export { WorkerChat } from "./chat/worker-chat.js";
+export type { Region, VisualGrid } from "./chat/visual-grid.js";
+export { WorkerChat, type WorkerOptions } from "./chat/worker-chat.js";
 export type { ConfigPlace } from "./checkpoints/config-place.js";
 export { exportGguf } from "./checkpoints/export/gguf.js";
 export type { GgufFloat } from "./checkpoints/export/gguf-language.js";
@@ -66,8 +66,10 @@ export * from "./errors.js";
 export { benchmarkNamed, benchmarks } from "./evaluation/benchmarks/all.js";
 export type { Answer, Answerer, AnswerRequest } from "./evaluation/benchmarks/answerer.js";
 export {
+  type Answered,
   type Benchmark,
   defineBenchmark,
+  type JudgedProtocol,
   type PromptStyle,
   type Protocol,
   userTurn,
@@ -76,6 +78,7 @@ export { type FetchBenchmarkOptions, fetchBenchmark } from "./evaluation/benchma
 export {
   type BenchmarkQuestion,
   type Coverage,
+  type LoadBenchmarkOptions,
   type LoadedBenchmark,
   loadBenchmark,
   missingFrom,
@@ -85,10 +88,19 @@ export { type EndpointOptions, endpointAnswerer } from "./evaluation/benchmarks/
 export { type JudgedPrediction, type JudgeOptions, judgePredictions } from "./evaluation/benchmarks/judge.js";
 export { type LocalOptions, localAnswerer } from "./evaluation/benchmarks/local.js";
 export { type BenchmarkPrediction, readPredictions } from "./evaluation/benchmarks/predictions.js";
-export { type RunOptions, readRun, runBenchmark } from "./evaluation/benchmarks/run.js";
+export type { Average } from "./evaluation/benchmarks/resampling.js";
+export {
+  type RunOptions,
+  type RunProgress,
+  readRun,
+  runBenchmark,
+  type Shard,
+  type StoredRun,
+} from "./evaluation/benchmarks/run.js";
 export { type BenchmarkScore, scoreAgainst, scoreAverage, scoreBenchmark } from "./evaluation/benchmarks/score.js";
 export type { TestQuestion } from "./evaluation/questions.js";
 export { type EvaluateOptions, evaluate } from "./evaluation/run.js";
+export type { Interval } from "./evaluation/statistics.js";
 export type { Tables } from "./evaluation/table.js";
 export { type BuiltInTemplate, builtInTemplates } from "./language/built-in-templates.js";
 export * from "./language/chat-template.js";
@@ -107,7 +119,8 @@ export type { SamplingOptions } from "./language/decoding/sampling.js";
 export { type CacheShape, SequenceCache } from "./language/decoding/sequence-cache.js";
 export { type GenerateOptions, generate } from "./language/generation.js";
 export * from "./language/llama.js";
-export type { RopeScaling } from "./language/rotary.js";
+export type { RopeScaling, RotaryAngles } from "./language/rotary.js";
+export type { TextStream } from "./language/text-stream.js";
 export {
   type SentencePieceConfig,
   TextTokenizer,
@@ -129,13 +142,21 @@ export * from "./model/llava-next.js";
 export * from "./model/lvlm.js";
 export { Projector, type ProjectorOptions } from "./model/projector.js";
 export { baselines, type Scale, scales } from "./recipes/baselines.js";
-export { paperBenchmarks, paperCompute, paperGroups, paperTables } from "./recipes/paper-tables.js";
+export {
+  type PaperBenchmark,
+  type PaperCompute,
+  type PaperGroup,
+  type PaperScores,
+  paperBenchmarks,
+  paperCompute,
+  paperGroups,
+  paperTables,
+} from "./recipes/paper-tables.js";
 export * from "./recipes/recipe.js";
 export type { Row, Table } from "./recipes/table.js";
 export * from "./recipes/tables.js";
 export { writeReport } from "./report/report.js";
 export type { Prediction } from "./report/run-folder.js";
-export { buildServer, type ServerOptions } from "./serve/server.js";
 export * from "./supervision/reconstruction.js";
 export * from "./supervision/supervision.js";
 export * from "./supervision/visual-head.js";

@@ -126,7 +126,7 @@ test("killed in the middle, a local evaluation goes on: every question once, the
   expect(await answersIn(out("shards", "mme"))).toEqual(await answersIn(out("whole", "mme")));
   const together = JSON.parse((await asvr("score", out("shards"), "--json")).stdout);
   expect(together.runs[0].scores).toEqual(JSON.parse(whole.stdout).scores);
-});
+}, 180_000);
 
 test("a checkpoint that is none ends with 2", async () => {
   const { status, stderr } = await asvr("eval", "nowhere", "--benchmarks", "pope", ...common, "--out", out("nowhere"));

@@ -62,9 +62,10 @@ export function totalSeconds({ study }: Report): number {
   return Number.isFinite(elapsed) ? elapsed : study.parts.reduce((sum, part) => sum + part.seconds, 0);
 }
 
-export function provenance({ study }: Report): string {
+/** @param numbers name of the file beside the page that holds what it was made of */
+export function provenance({ study }: Report, numbers = "tables.json"): string {
   const versions = Object.entries(study.versions).map(([name, version]) => `${name} ${version}`);
   const { cpu, cores, threads, platform } = study.machine;
   const revision = study.revision ? `Revision ${study.revision}. ` : "";
-  return `${revision}${listing(versions)}. ${cpu}, ${cores} cores, ${threads} threads, ${platform}. Started ${study.startedAt}${study.finishedAt ? `, finished ${study.finishedAt}` : ""}. The numbers are in tables.json beside this page.`;
+  return `${revision}${listing(versions)}. ${cpu}, ${cores} cores, ${threads} threads, ${platform}. Started ${study.startedAt}${study.finishedAt ? `, finished ${study.finishedAt}` : ""}. The numbers are in ${numbers} beside this page.`;
 }

@@ -7,7 +7,8 @@ import type { Probe } from "./run-folder.js";
 
 const none = "\u2013";
 
-export function renderMarkdown(report: Report): string {
+/** @param numbers name of the file beside the page that holds what it was made of */
+export function renderMarkdown(report: Report, numbers = "tables.json"): string {
   const { study, tables, findings, missing, manifest } = report;
   const [first, ...rest] = findings;
   const blocks = [
@@ -37,7 +38,7 @@ export function renderMarkdown(report: Report): string {
           5,
         )}`
       : "No data/manifest.json in this run folder.",
-    `---\n\n${plain(provenance(report))}`,
+    `---\n\n${plain(provenance(report, numbers))}`,
   ];
   return `${blocks.filter(Boolean).join("\n\n")}\n`;
 }
@@ -63,7 +64,9 @@ function resultTable(report: Report): string {
       const printed = paper.find((one) => one.id === row.id);
       const { difference } = row;
       return [
-        `${rowTitle(report, row.id)} (${rowDetail(report, row.id)})`,
+        [rowTitle(report, row.id), rowDetail(report, row.id) && `(${rowDetail(report, row.id)})`]
+          .filter(Boolean)
+          .join(" "),
         points(row.mean),
         interval(row.interval),
         difference ? `${signedPoints(difference.mean)}${against(report, difference)}` : none,

@@ -34,6 +34,6 @@ export async function recordResults(runFolder: string, name: string): Promise<st
   await mkdir(RESULTS_FOLDER, { recursive: true });
   const [json, markdown] = [join(RESULTS_FOLDER, `${name}.json`), join(RESULTS_FOLDER, `${name}.md`)];
   await writeWhole(json, `${JSON.stringify(recorded, null, 1)}\n`);
-  await writeWhole(markdown, renderMarkdown(report));
+  await writeWhole(markdown, renderMarkdown(report, `${name}.json`));
   return [json, markdown];
 }

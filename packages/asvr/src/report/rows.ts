@@ -36,7 +36,9 @@ export function rowTitle(report: Pick<Report, "study">, id: string): string {
 export function rowDetail(report: Pick<Report, "study">, id: string): string {
   const row = report.study.rows.find((one) => one.id === id);
   if (!row) return "";
-  const supervision = row.supervision === "none" ? "text loss only" : `${row.supervision} codes`;
+  const codes = `${row.supervision} codes`;
+  const isNamed = row.title.includes(codes);
+  const supervision = row.supervision === "none" ? "text loss only" : isNamed ? undefined : codes;
   const alignment = row.alignment === "next" ? "next position" : undefined;
   const input = row.visualInput === "discrete" ? "discrete input" : undefined;
   return [supervision, alignment, input].filter(Boolean).join(", ");

@@ -32,7 +32,7 @@ export interface ExportSource {
   readonly model: Llava;
   readonly tokenizer: TextTokenizer;
   /** Every file of a Hugging Face folder but the weights, by name. */
-  readonly files: ReadonlyMap<string, string | Buffer>;
+  readonly files: ReadonlyMap<string, string | Uint8Array>;
   /** The visual head and what it is; null where the model has none. */
   readonly head: { readonly module: nn.Module; readonly config: Record<string, unknown> } | null;
   [Symbol.dispose](): void;
@@ -171,7 +171,7 @@ export async function hubSource(folder: string): Promise<ExportSource> {
     );
   }
   const model = loadLlava(folder, { device: "cpu", dtype: dtypeOf(folder) });
-  const files = new Map<string, Buffer>();
+  const files = new Map<string, Uint8Array>();
   for (const name of (await readdir(folder)).sort()) {
     if (isCompanion(name)) files.set(name, readFileSync(join(folder, name)));
   }

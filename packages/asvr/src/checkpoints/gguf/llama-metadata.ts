@@ -12,6 +12,7 @@ const positive = z.number().positive();
 /** What llama.cpp writes of such a model, without the architecture that every key begins with. */
 const schema = z.looseObject({
   block_count: count,
+  context_length: count.optional(),
   embedding_length: count,
   feed_forward_length: count,
   "attention.head_count": count,
@@ -77,6 +78,7 @@ export function ggufLlamaConfig(file: GgufFile): LlamaConfig {
     tieWordEmbeddings: !file.entries.has("output.weight"),
     attentionBias: file.entries.has("blk.0.attn_q.bias"),
     headDim,
+    ...(found.context_length && { maxPositionEmbeddings: found.context_length }),
   };
   const scaling = scalingOf(found, config, file);
   const window = found["attention.sliding_window"];

@@ -3,7 +3,7 @@ import { basename, dirname } from "node:path";
 import { expect, test } from "vitest";
 import { benchmarkNamed } from "../all.js";
 import { benchmarkFolder } from "../folder.fixture.js";
-import { type LoadOptions, loadBenchmark, missingFrom } from "./load.js";
+import { type LoadBenchmarkOptions, loadBenchmark, missingFrom } from "./load.js";
 
 const { path } = benchmarkFolder();
 let copies = 0;
@@ -14,7 +14,7 @@ function copy(hub: string): string {
   cpSync(path("data", hub), `${folder}/${hub}`, { recursive: true });
   return folder;
 }
-const load = (name: string, folder: string, options?: LoadOptions) =>
+const load = (name: string, folder: string, options?: LoadBenchmarkOptions) =>
   loadBenchmark(benchmarkNamed(name), folder, options);
 
 test("a shard that is missing is named, with the rows that are there", async () => {

@@ -43,7 +43,7 @@ export interface LoadedBenchmark {
   coverage: Coverage;
 }
 
-export interface LoadOptions {
+export interface LoadBenchmarkOptions {
   /** Another split than the one that is scored. */
   split?: string;
   /** The first so many questions; what hangs together is kept whole. */
@@ -62,7 +62,7 @@ export interface LoadOptions {
 export async function loadBenchmark(
   benchmark: Benchmark,
   dataFolder: string,
-  { split, limit, flat = true, maxBad = 0 }: LoadOptions = {},
+  { split, limit, flat = true, maxBad = 0 }: LoadBenchmarkOptions = {},
 ): Promise<LoadedBenchmark> {
   const data = sourceOf(benchmark, split);
   const { files, folder, imagesFolder, missingShards } = findFiles(dataFolder, benchmark.name, data, flat);
