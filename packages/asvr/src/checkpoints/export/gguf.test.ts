@@ -40,7 +40,12 @@ test.each(["F32", "F16", "BF16"] as const)("a run in llama.cpp's files comes bac
   expect(readdirSync(out).sort()).toEqual(files);
   const { model } = source;
   using language = loadGgufLanguageModel(join(out, files[0]!));
-  expect(language.config).toEqual({ ...model.languageModel.config, headDim: 32, rmsNormEps: Math.fround(1e-5) });
+  expect(language.config).toEqual({
+    ...model.languageModel.config,
+    headDim: 32,
+    rmsNormEps: Math.fround(1e-5),
+    maxPositionEmbeddings: JSON.parse(String(source.files.get("config.json"))).text_config.max_position_embeddings,
+  });
   using mmproj = openGguf(join(out, files[1]!));
   tidy(() => {
     const weights = model.languageModel.stateDict();
@@ -135,7 +140,7 @@ test.each<[string, Partial<LlamaConfig>]>([
   const fields = languageFields(model.config, { name: "small", contextLength: 64, type: "F32" });
   noGrad(() => tidy(() => writeGguf(path, fields, languageWeights(model, "F32"))));
   using found = loadGgufLanguageModel(path);
-  expect(found.config).toEqual(model.config);
+  expect(found.config).toEqual({ ...model.config, maxPositionEmbeddings: 64 });
   tidy(() => {
     const weights = model.stateDict();
     for (const [name, weight] of found.stateDict())
