@@ -56,6 +56,7 @@ function figures(lines) {
     head,
     demo,
     decode,
+    eval: evaluation,
   } = Object.fromEntries(lines.map(({ bench, ratio, parts }) => [bench, { ratio, ...parts }]));
   const one = (what, figure, goal, unit = "") => ({ what, goal, unit, ...figure });
   const mean = (what, ratio, goal, spread) => ({ what, ratio, goal, spread });
@@ -97,6 +98,10 @@ function figures(lines) {
       one("`decode`, 7B in bfloat16, a token", decode.phases.token, 0.83, "s"),
       one("`decode`, 7B, picture and question until the first token", decode.phases["first token"], undefined, "s"),
       one("`decode`, 7B, peak memory", scaled(decode.peakBytes, 1e-6), undefined, "MB"),
+    ]),
+    ...withRounds(evaluation.rounds, [
+      one("`eval`, six questions of each picture, wall time", evaluation, 0.25, "s"),
+      one("`eval`, the same, time of the processors", evaluation.cpu, undefined, "s"),
     ]),
   ];
 }
