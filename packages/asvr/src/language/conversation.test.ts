@@ -1,7 +1,7 @@
-import { readdirSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import fc from "fast-check";
-import { describe, expect, test } from "vitest";
+import { expect, test } from "vitest";
+import { promptOf } from "./conversation.fixture.js";
 import {
   encodeSpans,
   IGNORE_INDEX,
@@ -11,83 +11,15 @@ import {
   micro,
   plain,
   renderConversation,
-  type Span,
-  templates,
   v1,
 } from "./conversation.js";
 import { TextTokenizer } from "./tokenizer.js";
 
-const numerics = join(process.env.ASVR_GOLDENS ?? join(import.meta.dirname, "../../goldens"), "numerics");
+const tiny = join(import.meta.dirname, "../../goldens/numerics/tokenizer-tiny");
 const tokenizers = {
-  legacy_false: TextTokenizer.fromFile(join(numerics, "tokenizer-tiny/tokenizer.json")),
-  legacy_true: TextTokenizer.fromFile(join(numerics, "tokenizer-tiny/tokenizer_prepend.json")),
+  legacy_false: TextTokenizer.fromFile(join(tiny, "tokenizer.json")),
+  legacy_true: TextTokenizer.fromFile(join(tiny, "tokenizer_prepend.json")),
 };
-type Legacy = keyof typeof tokenizers;
-
-interface Encoded {
-  input_ids: number[];
-  labels: number[];
-  supervised_char_spans: [number, number][];
-}
-interface Case extends Record<Legacy, Encoded> {
-  template: "plain" | "v1";
-  label: string;
-  conversations: Message[];
-  prompt: string;
-}
-interface Golden {
-  cases: Case[];
-  inference?: { turns: (string | null)[]; prompt: string; input_ids: Record<Legacy, number[]> }[];
-}
-
-const goldens = readdirSync(numerics)
-  .filter((name) => name.startsWith("j_conversations") && name.endsWith(".json"))
-  .map((name) => JSON.parse(readFileSync(join(numerics, name), "utf8")) as Golden);
-const cases = goldens.flatMap((golden) => golden.cases);
-const inference = goldens.flatMap((golden) => golden.inference ?? []);
-
-describe.each(Object.keys(tokenizers) as Legacy[])("goldens, %s", (legacy) => {
-  test.each(cases)("$template: $label", ({ template, conversations, prompt, [legacy]: want }) => {
-    const spans = renderConversation(templates[template], conversations);
-    expect(promptOf(spans)).toBe(prompt);
-    const { inputIds, labels } = encodeSpans(tokenizers[legacy], spans);
-    expect(inputIds).toEqual(want.input_ids);
-    if (want.supervised_char_spans.length > 0) {
-      expect(labels).toEqual(want.labels);
-      expect(supervisedSpans(spans)).toEqual(want.supervised_char_spans);
-    } else {
-      // The release gave the sample up, or it has no answer: then ours supervises the answers and nothing else.
-      const answers = conversations.filter(({ from, value }) => from === "gpt" && value !== "");
-      expect(supervisedSpans(spans)).toHaveLength(answers.length);
-    }
-  });
-
-  test.each(inference)("prompt that asks: $turns", ({ turns, prompt, input_ids }) => {
-    const messages = turns
-      .map((value, index) => ({ from: index % 2 === 0 ? ("human" as const) : ("gpt" as const), value }))
-      .filter((message): message is Message => message.value !== null);
-    const spans = renderConversation(v1, messages);
-    expect(promptOf(spans)).toBe(prompt);
-    expect(encodeSpans(tokenizers[legacy], spans).inputIds).toEqual(input_ids[legacy]);
-  });
-});
-
-/** The prompt as one text. */
-function promptOf(spans: readonly Span[]): string {
-  return spans.map((span) => (span.kind === "image" ? IMAGE_TAG : span.text)).join("");
-}
-
-/** [start, end) of the supervised text, in code points. */
-function supervisedSpans(spans: readonly Span[]): [number, number][] {
-  const found: [number, number][] = [];
-  let start = 0;
-  for (const span of spans) {
-    const end = start + [...promptOf([span])].length;
-    if (span.kind === "text" && span.supervised) found.push([start, end]);
-    start = end;
-  }
-  return found;
-}
 
 test("an answer that looks like a turn is supervised whole", () => {
   const answer = "He said ASSISTANT: yes</s>USER: no";
@@ -133,7 +65,7 @@ const words = fc
   })
   .map((parts) => parts.join(""));
 
-test.each(Object.keys(tokenizers) as Legacy[])("ids are those of the whole prompt, %s", (legacy) => {
+test.each(Object.keys(tokenizers) as (keyof typeof tokenizers)[])("ids are those of the whole prompt, %s", (legacy) => {
   const tokenizer = tokenizers[legacy];
   fc.assert(
     fc.property(fc.array(fc.tuple(words, words), { minLength: 1, maxLength: 3 }), fc.boolean(), (turns, hasImage) => {
