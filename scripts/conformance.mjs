@@ -152,7 +152,7 @@ const statements = {
       where: "Sec. 4.1",
       says: "Templates: `plain` for captions, `v1` for Vicuna",
       code: ["language/conversation.ts", "templates"],
-      tests: [["language/conversation.test.ts", "j_conversations"]],
+      tests: [["language/conversation.golden.test.ts", "j_conversations"]],
     },
   ],
   "Results (Tables 1 to 10), at the micro scale": [
@@ -257,7 +257,7 @@ const differences = [
     says: "Label masks: the release tokenises turns again, and drops a whole sample where the lengths disagree",
     ours: "from the template's spans, which always fit; equal wherever the release did not give up",
     code: ["language/conversation.ts", "encodeSpans"],
-    tests: [["language/conversation.test.ts", "j_conversations"]],
+    tests: [["language/conversation.golden.test.ts", "j_conversations"]],
   },
   {
     says: "The residual of the head's feed-forward is the normalised input, not the sum before the norm; its biases are unused",
