@@ -4,6 +4,8 @@
 #include <algorithm>
 #include <iterator>
 
+#include "linear.h"
+
 // They only declare what they name: after what defines it.
 #include <ATen/ops/_foreach_add_ops.h>
 #include <ATen/ops/_foreach_mul_ops.h>
@@ -293,7 +295,7 @@ static const Direct operators[] = {
     {"aten::cross_entropy_loss", "", guarded<direct<&at::_ops::cross_entropy_loss::call>>},
     {"aten::nll_loss_nd", "", guarded<direct<&at::_ops::nll_loss_nd::call>>},
     {"aten::mse_loss", "", guarded<direct<&at::_ops::mse_loss::call>>},
-    {"aten::linear", "", guarded<direct<&at::_ops::linear::call>>},
+    {"aten::linear", "", guarded<direct<&linear>>},
     {"aten::embedding", "", guarded<direct<&at::_ops::embedding::call>>},
     {"aten::layer_norm", "", guarded<direct<&at::_ops::layer_norm::call>>},
     {"aten::rms_norm", "", guarded<direct<&at::_ops::rms_norm::call>>},

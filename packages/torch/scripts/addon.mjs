@@ -52,6 +52,8 @@ function compilerFlags(libtorch) {
     "-O2",
     "-fPIC",
     "-fvisibility=hidden",
+    // Not linked: threads are those of the OpenMP library that libtorch brings.
+    ...(process.platform === "linux" ? ["-fopenmp"] : []),
     "-Wall",
     "-Wextra",
     // In the CI of a clone only: a newer compiler may warn of something new, and that must not stop a user.

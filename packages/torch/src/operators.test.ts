@@ -2,7 +2,7 @@ import { spawnSync } from "node:child_process";
 import { dirname, join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { afterAll, expect, test } from "vitest";
-import { type DType, F, grad, memory, noGrad, tensor, tidy } from "./index.js";
+import { type DType, F, grad, manualSeed, memory, noGrad, tensor, tidy } from "./index.js";
 
 const before = memory().tensors;
 afterAll(() => expect(memory().tensors).toBe(before));
@@ -99,5 +99,43 @@ test("lists longer than the shared memory, several lists in a call, null in a li
     const rows = tensor([1, 0]).to("int64");
     expect(tensor([[1, 2], [3, 4]]).index([null, rows]).toNumbers()).toEqual([2, 1, 4, 3]); // biome-ignore format: a matrix
     expect(() => F.cat([F.ones([2]), F.ones([2, 2])])).toThrow(/tensors: \[\(2\) float32, \(2, 2\) float32\]/);
+  });
+});
+
+test.each([
+  [1, 1],
+  [7, 5],
+  [16, 4],
+  [100, 301],
+  [4096, 130],
+])("one row of bfloat16, %d values to %d: summed in float32, rounded once", (width, height) => {
+  tidy(() => {
+    manualSeed(4);
+    const wide = F.randn([height, width + 3]).to("bfloat16");
+    const weight = wide.narrow(1, 2, width); // rows that begin anywhere
+    const bias = F.randn([height]).to("bfloat16");
+    const x = F.randn([1, 1, width]).to("bfloat16");
+    for (const added of [null, bias]) {
+      const exact = F.linear(x.to("float64"), weight.to("float64"), added?.to("float64"));
+      const got = noGrad(() => F.linear(x, weight, added));
+      expect(got.shape).toEqual([1, 1, height]);
+      expect(got.dtype).toBe("bfloat16");
+      const beyond = got
+        .to("float64")
+        .sub(exact)
+        .abs()
+        .sub(exact.abs().mul(2 ** -8));
+      expect(beyond.amax().item()).toBeLessThan(1e-4); // half of its last place, and what float32 loses
+    }
+    expect(noGrad(() => F.linear(x.view([width]), weight)).shape).toEqual([height]);
+  });
+});
+
+test("one row of bfloat16 has its gradients", () => {
+  tidy(() => {
+    const x = F.randn([1, 24]).to("bfloat16");
+    const weight = F.randn([5, 24]).to("bfloat16").setRequiresGrad(true);
+    F.linear(x, weight).sum().backward();
+    expect(weight.grad!.to("float32").toNumbers()).toEqual(x.to("float32").expand([5, 24]).toNumbers());
   });
 });
