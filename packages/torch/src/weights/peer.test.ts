@@ -56,32 +56,36 @@ torch.save(torch.ones(2, dtype=torch.complex64), f"{folder}/complex.pt")
 torch.save(collections.OrderedDict((f"layer.{i}.weight", torch.zeros(1)) for i in range(50_000)), f"{folder}/many.pt")
 `;
 
-test.skipIf(!hasTorch)("files of torch.save, against PyTorch (needs PEER_PYTHON, a python with torch)", () => {
-  const before = memory().tensors;
-  const made = spawnSync(python, ["-c", script, folder], { env, encoding: "utf8" });
-  expect(made.stderr + made.status).toMatch(/0$/);
-  tidy(() => {
-    const want = readSafetensors(join(folder, "want.safetensors")).tensors;
-    for (const file of ["plain.bin", "nested.pt"]) {
-      using weights = openWeights(join(folder, file));
-      expect(weights.inside).toBe(file === "nested.pt" ? "state_dict" : "");
-      expect([...weights.entries.keys()].sort()).toEqual([...want.keys()].sort());
-      for (const [name, tensor] of want) {
-        const read = weights.tensor(name);
-        expect([name, read.dtype, read.shape]).toEqual([name, tensor.dtype, tensor.shape]);
-        expect([name, read.equal(tensor)]).toEqual([name, true]);
+test.skipIf(!hasTorch)(
+  "files of torch.save, against PyTorch (needs PEER_PYTHON, a python with torch)",
+  () => {
+    const before = memory().tensors;
+    const made = spawnSync(python, ["-c", script, folder], { env, encoding: "utf8" });
+    expect(made.stderr + made.status).toMatch(/0$/);
+    tidy(() => {
+      const want = readSafetensors(join(folder, "want.safetensors")).tensors;
+      for (const file of ["plain.bin", "nested.pt"]) {
+        using weights = openWeights(join(folder, file));
+        expect(weights.inside).toBe(file === "nested.pt" ? "state_dict" : "");
+        expect([...weights.entries.keys()].sort()).toEqual([...want.keys()].sort());
+        for (const [name, tensor] of want) {
+          const read = weights.tensor(name);
+          expect([name, read.dtype, read.shape]).toEqual([name, tensor.dtype, tensor.shape]);
+          expect([name, read.equal(tensor)]).toEqual([name, true]);
+        }
       }
+      using many = openWeights(join(folder, "many.pt"));
+      expect(many.entries.size).toBe(50_000);
+    });
+    for (const [file, message] of [
+      ["old.pt", /torch before 1.6/],
+      ["module.pt", /asks for "torch.nn.modules.linear.Linear".*nothing was run/],
+      ["complex.pt", /dtype that has no name here/],
+    ] as const) {
+      expect(() => openWeights(join(folder, file))).toThrow(CheckpointError);
+      expect(() => openWeights(join(folder, file))).toThrow(message);
     }
-    using many = openWeights(join(folder, "many.pt"));
-    expect(many.entries.size).toBe(50_000);
-  });
-  for (const [file, message] of [
-    ["old.pt", /torch before 1.6/],
-    ["module.pt", /asks for "torch.nn.modules.linear.Linear".*nothing was run/],
-    ["complex.pt", /dtype that has no name here/],
-  ] as const) {
-    expect(() => openWeights(join(folder, file))).toThrow(CheckpointError);
-    expect(() => openWeights(join(folder, file))).toThrow(message);
-  }
-  expect(memory().tensors).toBe(before);
-});
+    expect(memory().tensors).toBe(before);
+  },
+  240_000,
+);

@@ -40,27 +40,31 @@ save_file(want, folder + "/want.safetensors")
 print(json.dumps([[kind.value, kind.name, *gguf.GGML_QUANT_SIZES[kind]] for kind in gguf.GGMLQuantizationType]))
 `;
 
-test.skipIf(!hasGguf)("types and blocks, against the Python package gguf (needs PEER_PYTHON, a python with it)", () => {
-  const names = Object.keys(decoders).filter((name) => name !== "F64");
-  const made = spawnSync(python, ["-W", "ignore", "-c", script, folder, names.join()], { encoding: "utf8" });
-  expect(made.stderr + made.status).toBe("0");
-  for (const [id, name, elements, bytes] of JSON.parse(made.stdout) as [number, string, number, number][]) {
-    const own = ggmlType(id);
-    if (own) expect([id, own]).toEqual([id, { name, elements, bytes }]);
-  }
-  tidy(() => {
-    const want = readSafetensors(join(folder, "want.safetensors")).tensors;
-    using file = openGguf(join(folder, "types.gguf"));
-    expect([file.metadata.get("words"), file.metadata.get("large"), file.metadata.get("yes")]).toEqual([
-      ["a", "é", ""],
-      2n ** 63n,
-      true,
-    ]);
-    expect([...file.entries.keys()]).toEqual(names);
-    for (const name of names) {
-      const found = file.tensor(name);
-      const finite = found.maskedFill(found.isfinite().logicalNot(), 0);
-      expect([name, finite.equal(want.get(name)!)]).toEqual([name, true]);
+test.skipIf(!hasGguf)(
+  "types and blocks, against the Python package gguf (needs PEER_PYTHON, a python with it)",
+  () => {
+    const names = Object.keys(decoders).filter((name) => name !== "F64");
+    const made = spawnSync(python, ["-W", "ignore", "-c", script, folder, names.join()], { encoding: "utf8" });
+    expect(made.stderr + made.status).toBe("0");
+    for (const [id, name, elements, bytes] of JSON.parse(made.stdout) as [number, string, number, number][]) {
+      const own = ggmlType(id);
+      if (own) expect([id, own]).toEqual([id, { name, elements, bytes }]);
     }
-  });
-});
+    tidy(() => {
+      const want = readSafetensors(join(folder, "want.safetensors")).tensors;
+      using file = openGguf(join(folder, "types.gguf"));
+      expect([file.metadata.get("words"), file.metadata.get("large"), file.metadata.get("yes")]).toEqual([
+        ["a", "é", ""],
+        2n ** 63n,
+        true,
+      ]);
+      expect([...file.entries.keys()]).toEqual(names);
+      for (const name of names) {
+        const found = file.tensor(name);
+        const finite = found.maskedFill(found.isfinite().logicalNot(), 0);
+        expect([name, finite.equal(want.get(name)!)]).toEqual([name, true]);
+      }
+    });
+  },
+  240_000,
+);
