@@ -77,7 +77,7 @@ describe("a model that cannot be used", () => {
     const file = Buffer.alloc(6 * 1_000_001, bytesField(1, bytesField(1, Buffer.from("xx"))));
     const start = performance.now();
     expect(() => readSentencePieceModel(file)).toThrow("it has more than 1000000 pieces");
-    expect(performance.now() - start).toBeLessThan(3000);
+    expect(performance.now() - start).toBeLessThan(10_000);
   });
 });
 
