@@ -1,5 +1,5 @@
-import { createContext, Script } from "node:vm";
 import { Environment, Interpreter, Template } from "@huggingface/jinja";
+import { withinSeconds } from "./within-seconds.js";
 
 /** A template that a checkpoint brings is a program by a stranger. These are what one rendering may take. */
 export const jinjaLimits = { seconds: 2, work: 10_000_000, stringLength: 4_000_000 } as const;
@@ -153,20 +153,4 @@ function strftime(date: Date, format: string): string {
     "%": "%",
   };
   return format.replace(/%([a-zA-Z%])/g, (whole, letter: string) => directives[letter] ?? whole);
-}
-
-const clock = createContext({ work: undefined as (() => unknown) | undefined });
-const call = new Script("work()");
-
-/** Runs something that may never end: V8 stops it when its time is over, wherever it is. */
-function withinSeconds<T>(seconds: number, work: () => T): T {
-  clock.work = work;
-  try {
-    return call.runInContext(clock, { timeout: seconds * 1000 }) as T;
-  } catch (error) {
-    if ((error as NodeJS.ErrnoException).code !== "ERR_SCRIPT_EXECUTION_TIMEOUT") throw error;
-    throw new Error(`it takes longer than ${seconds} s`);
-  } finally {
-    clock.work = undefined;
-  }
 }

@@ -1,7 +1,13 @@
 import { TextDecoder } from "node:util";
 import { Tokenizer } from "@huggingface/tokenizers";
+import { ConfigError } from "../errors.js";
+import { isSimplePattern } from "./pattern-cost.js";
 import type { AddedToken, PrefixRule, TokenizerConfig, TokenizerEngine } from "./tokenizer-engine.js";
 import { type TokenizerJson, type TokenizerStep, withExactSteps } from "./tokenizer-json.js";
+import { withinSeconds } from "./within-seconds.js";
+
+/** What a tokenizer may take for a text when its patterns could take for ever. */
+const SECONDS = 2;
 
 /** What is used of the library, whose own types TypeScript does not find (imports without an ending). */
 interface Library {
@@ -23,11 +29,15 @@ export class JsonEngine implements TokenizerEngine {
   readonly vocabulary: ReadonlyMap<string, number>;
   readonly #library: Library;
   readonly #bare: Library; // the same without a dummy space
+  readonly #patterns: readonly string[]; // that have to be watched
 
   constructor(json: TokenizerJson, config: TokenizerConfig) {
     const settings = { ...config, clean_up_tokenization_spaces: config.clean_up_tokenization_spaces ?? false };
     this.prefixRule = prefixRule(json);
     this.addedTokens = json.added_tokens;
+    this.#patterns = patternsOf([json.normalizer, json.pre_tokenizer, json.post_processor, json.decoder]).filter(
+      (pattern) => !isSimplePattern(pattern),
+    );
     this.#library = new Tokenizer(withExactSteps(json), settings) as Library;
     keepByteOrderMarks(this.#library.decoder);
     this.#bare =
@@ -43,11 +53,11 @@ export class JsonEngine implements TokenizerEngine {
   }
 
   encode(text: string, addSpecialTokens: boolean): number[] {
-    return this.#library.encode(text, { add_special_tokens: addSpecialTokens }).ids;
+    return this.#watched(text, () => this.#library.encode(text, { add_special_tokens: addSpecialTokens }).ids);
   }
 
   encodeBare(text: string): number[] {
-    return this.#bare.encode(text, { add_special_tokens: false }).ids;
+    return this.#watched(text, () => this.#bare.encode(text, { add_special_tokens: false }).ids);
   }
 
   encodeStart(text: string): number[] {
@@ -56,7 +66,21 @@ export class JsonEngine implements TokenizerEngine {
   }
 
   decode(ids: readonly number[], skipSpecialTokens: boolean): string {
-    return this.#library.decode(ids, { skip_special_tokens: skipSpecialTokens });
+    return this.#watched(ids, () => this.#library.decode(ids, { skip_special_tokens: skipSpecialTokens }));
+  }
+
+  /** @throws ConfigError when a pattern takes too long */
+  #watched<T>(input: ArrayLike<unknown>, work: () => T): T {
+    if (this.#patterns.length === 0) return work();
+    try {
+      return withinSeconds(SECONDS, work);
+    } catch (cause) {
+      const shown = this.#patterns.map((pattern) => JSON.stringify(pattern.slice(0, 80))).join(", ");
+      throw new ConfigError(
+        `tokenizer: ${(cause as Error).message} to tokenize an input of length ${input.length}; patterns of tokenizer.json that may be the reason: ${shown}.`,
+        { cause },
+      );
+    }
   }
 }
 
@@ -91,6 +115,13 @@ function withoutPrefix(json: TokenizerJson): TokenizerJson {
     if (step.type === "ByteLevel") step.add_prefix_space = false;
   }
   return { ...json, normalizer: normalizer?.type === "Prepend" ? null : normalizer, pre_tokenizer };
+}
+
+/** Every regular expression of a file, wherever it lies. */
+function patternsOf(value: unknown): string[] {
+  if (typeof value !== "object" || value === null) return [];
+  const { Regex: own } = value as { Regex?: unknown };
+  return [...(typeof own === "string" ? [own] : []), ...Object.values(value).flatMap(patternsOf)];
 }
 
 /** A step and, for a sequence, the steps in it. */

@@ -192,4 +192,23 @@ describe("a hostile tokenizer.json ends in a clear error", () => {
     expect(load).toThrow(message);
     expect(performance.now() - start).toBeLessThan(2000);
   });
+
+  test.each([
+    ["(a+)+$", "a".repeat(40)],
+    ["(?:a|a)*b", "a".repeat(60)],
+    ["a*a*a*a*a*a*b", "a".repeat(4000)],
+  ])("a pattern that takes for ever, %s", (pattern, text) => {
+    write("tokenizer_config.json", config);
+    write("tokenizer.json", {
+      ...json,
+      pre_tokenizer: { type: "Split", pattern: { Regex: pattern }, behavior: "Isolated" },
+    });
+    const tokenizer = load();
+    const start = performance.now();
+    expect(() => tokenizer.encode(`${text}!`)).toThrow(
+      `patterns of tokenizer.json that may be the reason: "${pattern}"`,
+    );
+    expect(performance.now() - start).toBeLessThan(10_000);
+    expect(tokenizer.decode(tokenizer.encode("the cat"))).toBe("the cat");
+  });
 });

@@ -5,6 +5,8 @@ import type { AddedToken } from "./tokenizer-engine.js";
 export interface TokenizerJson {
   normalizer: TokenizerStep | null;
   pre_tokenizer: TokenizerStep | null;
+  post_processor: TokenizerStep | null;
+  decoder: TokenizerStep | null;
   added_tokens: AddedToken[];
 }
 
