@@ -1,9 +1,11 @@
-import { spawn } from "node:child_process";
+import { spawn, spawnSync } from "node:child_process";
 import { once } from "node:events";
+import { cpSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import OpenAI from "openai";
-import { expect, test } from "vitest";
+import { afterAll, describe, expect, test } from "vitest";
 import { tinyFolder } from "../chat/fixture.js";
 import { asvr } from "./fixture.js";
 
@@ -45,6 +47,61 @@ test("a conversation: pictures, a new beginning, what is not understood; it reme
   expect(unknown).toBe("there is no /nope; there are /image FILE, /reset, /exit");
   expect(missing).toMatch(/none\.png.*missing-image/);
   expect(replies).toHaveLength(9); // nothing after /exit
+});
+
+/** Somebody at a terminal: asks twice, ends both answers with Ctrl-C, and leaves with a third one. */
+const typist = String.raw`
+import os, pty, sys
+pid, terminal = pty.fork()
+if pid == 0: os.execv(sys.argv[1], sys.argv[1:])
+told, place = b"", 0
+def more():
+    global told
+    told += os.read(terminal, 4096)
+def wait(text):
+    global place
+    while text not in told[place:]: more()
+    place = told.index(text, place) + len(text)
+for question in (b"Hello?", b"And then?"):
+    wait(b"\x1b[0J> ")
+    os.write(terminal, question + b"\r")
+    wait(question)
+    while len(told) < place + 200: more()
+    os.write(terminal, b"\x03")
+wait(b"\x1b[0J> ")
+os.write(terminal, b"\x03")
+print("status", os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]))
+`;
+
+describe("Ctrl-C", () => {
+  // A model that would talk for minutes.
+  const talker = mkdtempSync(join(tmpdir(), "asvr-talker-"));
+  afterAll(() => rmSync(talker, { recursive: true }));
+  cpSync(tinyFolder, talker, { recursive: true });
+  const file = join(talker, "config.json");
+  const config = JSON.parse(readFileSync(file, "utf8")) as { text_config: object };
+  config.text_config = { ...config.text_config, max_position_embeddings: 1_000_000, eos_token_id: null };
+  writeFileSync(file, JSON.stringify(config));
+  rmSync(join(talker, "generation_config.json"), { force: true });
+  const chat = [bin, "chat", talker, "--max-new-tokens", "500000"];
+
+  test("ends an answer that was asked for once, with status 130", async () => {
+    const child = spawn(process.execPath, [...chat, "--prompt", "Hello?"]);
+    child.stdout.once("data", () => child.kill("SIGINT"));
+    let complaints = "";
+    child.stderr.on("data", (text) => {
+      complaints += text;
+    });
+    expect([(await once(child, "close"))[0], complaints]).toEqual([130, ""]);
+  });
+
+  test("in a terminal ends the answer, and the conversation goes on; a second one leaves", async () => {
+    const { status, stdout, stderr } = spawnSync("python3", ["-c", typist, process.execPath, ...chat], {
+      encoding: "utf8",
+      timeout: 60_000,
+    });
+    expect([status, stdout, stderr]).toEqual([0, "status 0\n", ""]);
+  });
 });
 
 test("serves OpenAI's client; a signal finishes the answers that run, and refuses what comes", async () => {
