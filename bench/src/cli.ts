@@ -81,9 +81,14 @@ const benches: readonly Bench[] = [
     options: (command) =>
       command
         .option("--requests <count>", "requests over which memory is watched", positive, 1000)
-        .option("--tokens <count>", "tokens of an answer", positive, 32),
-    runAlone: (context, { requests, tokens }) =>
-      serve(context, { requests: requests as number, tokens: tokens as number }),
+        .option("--tokens <count>", "tokens of an answer", positive, 32)
+        .addOption(new Option("--dtype <dtype>", "of the model").choices(["float32", "bfloat16"]).default("float32")),
+    runAlone: (context, { requests, tokens, dtype }) =>
+      serve(context, {
+        requests: requests as number,
+        tokens: tokens as number,
+        dtype: dtype as "float32" | "bfloat16",
+      }),
   },
   {
     name: "eval",

@@ -13,6 +13,7 @@ export interface ServeOptions {
   /** How many requests the memory is watched over. */
   readonly requests: number;
   readonly tokens: number;
+  readonly dtype: "float32" | "bfloat16";
 }
 
 const ALONE = 24;
@@ -27,11 +28,11 @@ interface Server {
 /** `asvr serve` under load: many requests at once beside one after another, each with a picture of its own. */
 export function serve(
   { threads, rounds, note }: Omit<BenchContext, "peer">,
-  { requests, tokens }: ServeOptions,
+  { requests, tokens, dtype }: ServeOptions,
 ): Promise<BenchResult> {
   return withTemporaryFolder(async (folder) => {
     await runSide(ours("write-random-llava"), { folder, size: "small", threads });
-    const server = await start(folder, threads);
+    const server = await start(folder, { threads, dtype });
     try {
       let seed = 0;
       const ask = () => askOne(server.url, seed++, tokens);
@@ -61,7 +62,7 @@ export function serve(
       const shownMemory = [0.25, 0.5, 0.75, 1].map((share) => resident[Math.ceil(share * resident.length) - 1]!);
       return {
         ratio,
-        parts: { unit: "requests/s", ...perSecond, tokens, atOnce: TOGETHER, resident },
+        parts: { unit: "requests/s", ...perSecond, tokens, dtype, atOnce: TOGETHER, resident },
         table: [
           ["", "requests/s"],
           ["one by one", shown(perSecond.alone)],
@@ -75,27 +76,16 @@ export function serve(
   });
 }
 
-async function start(folder: string, threads: number): Promise<Server> {
+async function start(
+  folder: string,
+  { threads, dtype }: { threads: number; dtype: ServeOptions["dtype"] },
+): Promise<Server> {
   const bin = fileURLToPath(new URL("../../../packages/asvr/bin/asvr.js", import.meta.url));
   const child: ChildProcessByStdio<null, Readable, null> = spawn(
     process.execPath,
     [
-      bin,
-      "serve",
-      folder,
-      "--port",
-      "0",
-      "--model-name",
-      "random",
-      "--max-concurrent",
-      String(TOGETHER),
-      "--threads",
-      String(threads),
-      "--dtype",
-      "float32",
-      "--cache-mb",
-      "96",
-      "--json",
+      ...[bin, "serve", folder, "--port", "0", "--model-name", "random", "--max-concurrent", String(TOGETHER)],
+      ...["--threads", String(threads), "--dtype", dtype, "--cache-mb", "96", "--json"],
     ],
     { stdio: ["ignore", "pipe", "inherit"] },
   );

@@ -7,6 +7,8 @@
 #include <malloc.h>
 #endif
 
+#include <cstdlib>
+
 namespace asvr {
 
 namespace {
@@ -160,8 +162,14 @@ static void keepFreedMemory() {
 static void keepFreedMemory() {}
 #endif
 
+// oneDNN keeps every kernel that it made, by shape, up to a thousand, some of half a megabyte; and a model that is asked
+// makes shapes by the hundred, since no two questions are as long. A pass takes some tens of them. Who set the number
+// keeps it.
+static void keepFewKernels() { setenv("ONEDNN_PRIMITIVE_CACHE_CAPACITY", "128", 0); }
+
 NAPI_MODULE_INIT() {
   keepFreedMemory();
+  keepFewKernels();
   napi_set_instance_data(
       env, new asvr::Environment(), [](napi_env, void* data, void*) { delete static_cast<asvr::Environment*>(data); },
       nullptr);

@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <iterator>
 
+#include "attention.h"
 #include "linear.h"
 
 // They only declare what they name: after what defines it.
@@ -301,7 +302,7 @@ static const Direct operators[] = {
     {"aten::rms_norm", "", guarded<direct<&at::_ops::rms_norm::call>>},
     {"aten::group_norm", "", guarded<direct<&at::_ops::group_norm::call>>},
     {"aten::conv2d", "", guarded<direct<&at::_ops::conv2d::call>>},
-    {"aten::scaled_dot_product_attention", "", guarded<direct<&at::_ops::scaled_dot_product_attention::call>>},
+    {"aten::scaled_dot_product_attention", "", guarded<direct<&attention>>},
     {"aten::cat", "", guarded<direct<&at::_ops::cat::call>>},
     {"aten::stack", "", guarded<direct<&at::_ops::stack::call>>},
     {"aten::where", "self", guarded<direct<&at::_ops::where_self::call>>},

@@ -1,5 +1,5 @@
 import { afterEach, expect, test } from "vitest";
-import { defaultDevice, F, grad, manualSeed, memory, nn, type Tensor, tensor, tidy } from "../index.js";
+import { defaultDevice, F, grad, manualSeed, memory, nn, noGrad, type Tensor, tensor, tidy } from "../index.js";
 import { expectClose } from "../testing/close.js";
 
 const device = defaultDevice();
@@ -41,6 +41,42 @@ test.each([
     const got = grad([fused], leaves, { gradients: [weights] });
     const want = grad([plain], leaves, { gradients: [weights] });
     for (const i of leaves.keys()) expectClose(got[i]!, want[i]!, { rtol: 1e-4, atol: 1e-5 }, `gradient ${i}`);
+  });
+});
+
+test.each([
+  { queries: 1, keys: 1, keyDim: 8, valueDim: 8 },
+  { queries: 1, keys: 300, keyDim: 128, valueDim: 128 },
+  { queries: 3, keys: 77, keyDim: 72, valueDim: 72 },
+  { queries: 5, keys: 13, keyDim: 21, valueDim: 11 },
+  { queries: 17, keys: 40, keyDim: 64, valueDim: 64 },
+])("few queries over keys of bfloat16 ($queries, $keys of $keyDim and $valueDim)", (sizes) => {
+  const { queries, keys, keyDim, valueDim } = sizes;
+  tidy(() => {
+    manualSeed(2);
+    const [batch, heads, room] = [2, 3, keys + 5];
+    const half = (shape: number[]) => F.randn(shape).to("bfloat16");
+    const query = half([batch, queries, heads, keyDim]).transpose(1, 2);
+    const key = half([batch, heads, room, keyDim]).narrow(2, 2, keys); // as a cache with room for more has them
+    const value = half([batch, heads, room, valueDim]).narrow(2, 3, keys);
+    const [exactQuery, exactKey, exactValue] = [query, key, value].map((x) => x.to("float64"));
+    for (const scale of [undefined, 0.7]) {
+      const found = noGrad(() => nn.attend(query, key, value, scale === undefined ? {} : { scale }));
+      expect([found.dtype, found.shape]).toEqual(["bfloat16", [batch, heads, queries, valueDim]]);
+      const exact = composed(exactQuery!, exactKey!, exactValue!, undefined, scale ?? keyDim ** -0.5);
+      expectClose(found.to("float64"), exact, { rtol: 2 ** -7, atol: queries > 16 ? 1e-2 : 1e-5 }, `scale ${scale}`);
+    }
+  });
+});
+
+test("few queries of bfloat16 have their gradients", () => {
+  tidy(() => {
+    const [query, key, value] = [1, 4, 4].map((count) =>
+      F.randn([1, 2, count, 8]).to("bfloat16").setRequiresGrad(true),
+    );
+    nn.attend(query!, key!, value!).sum().backward();
+    const shares = value!.grad!.to("float32").sum([2]); // the weights of one query's keys add up to one
+    expectClose(shares, F.ones([1, 2, 8]), { rtol: 0, atol: 0.02 }, "gradient of the values");
   });
 });
 

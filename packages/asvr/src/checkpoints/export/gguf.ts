@@ -2,6 +2,7 @@ import { join } from "node:path";
 import { noGrad, tidy } from "@asvr/torch";
 import { z } from "zod";
 import { ConfigError } from "../../errors.js";
+import { Llava } from "../../model/llava.js";
 import { parseConfig } from "../config-place.js";
 import { field, writeGguf } from "../gguf/write.js";
 import { makeWhole } from "./folder.js";
@@ -28,6 +29,8 @@ export async function exportGguf(
   { name, type }: { name: string; type: GgufFloat },
 ): Promise<Exported> {
   const { model, tokenizer } = source;
+  if (!(model instanceof Llava))
+    throw new ConfigError("this build writes no GGUF of LLaVA-NeXT, which sees pictures in tiles: export hf writes it");
   const words = readFile(source, "tokenizer.json") as WordsJson;
   const { image_mean: mean, image_std: std } = parsed(source, "preprocessor_config.json", preprocessor);
   const contextLength = parsed(source, "config.json", hub).text_config.max_position_embeddings;

@@ -1,15 +1,17 @@
 import { existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { F, memory, noGrad, openWeights, type Tensor, tensor, tidy } from "@asvr/torch";
+import { F, memory, type nn, noGrad, openWeights, type Tensor, tensor, tidy } from "@asvr/torch";
 import { expectClose } from "@asvr/torch/testing";
 import { afterAll, afterEach, expect, test } from "vitest";
+import { tinyNextFolder } from "../../chat/fixture.js";
 import { ConfigError } from "../../errors.js";
 import { Llava } from "../../model/llava.js";
 import { layouts, tinyLlava, writeLlava } from "../fixture.js";
-import { loadLlava } from "../llava.js";
+import { loadLlava, loadLlavaNext } from "../llava.js";
 import { llavaConfig } from "../llava-config.js";
 import { sourceOf, untrainedRow } from "./fixture.js";
+import { exportGguf } from "./gguf.js";
 import { exportHuggingFace } from "./hf.js";
 import { hubLlavaConfig } from "./hub-config.js";
 import { runAsLlava } from "./run-llava.js";
@@ -22,7 +24,7 @@ afterEach(() => expect(memory().tensors).toBe(before));
 let count = 0;
 const newFolder = () => join(root, `out-${count++}`);
 
-function expectSameWeights(found: Llava, wanted: Llava): void {
+function expectSameWeights(found: nn.Module, wanted: nn.Module): void {
   tidy(() => {
     const weights = wanted.stateDict();
     const same = [...found.stateDict()].map(([name, weight]) => [name, weight.equal(weights.get(name)!)]);
@@ -105,6 +107,20 @@ test("a LLaVA of Hugging Face's comes out with its own files, names and dtype", 
   expect(new Set([...opened.entries.values()].map(({ dtype }) => dtype))).toEqual(new Set(["bfloat16"]));
   using loaded = loadLlava(out, { dtype: "bfloat16" });
   expectSameWeights(loaded, source.model);
+});
+
+test("a LLaVA-NeXT of Hugging Face's comes out as it is; of GGUF it is refused", async () => {
+  const [out, again] = [newFolder(), newFolder()];
+  using source = await hubSource(tinyNextFolder);
+  const { files, parameters } = await exportHuggingFace(source, out);
+  expect(parameters).toBe(source.model.parameterCount());
+  using loaded = loadLlavaNext(out);
+  expectSameWeights(loaded, source.model);
+  using second = await hubSource(out);
+  await exportHuggingFace(second, again);
+  for (const file of files)
+    expect([file, readFileSync(join(again, file)).equals(readFileSync(join(out, file)))]).toEqual([file, true]);
+  await expect(exportGguf(source, newFolder(), { name: "next", type: "F32" })).rejects.toThrow(/no GGUF of LLaVA-NeXT/);
 });
 
 test("what a LLaVA can't express is refused in words", () => {

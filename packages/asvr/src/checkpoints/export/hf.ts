@@ -1,7 +1,6 @@
 import { writeFile } from "node:fs/promises";
 import { join } from "node:path";
-import { noGrad, tidy, writeSafetensors } from "@asvr/torch";
-import type { Llava } from "../../model/llava.js";
+import { type nn, noGrad, tidy, writeSafetensors } from "@asvr/torch";
 import { hubName } from "../llava-names.js";
 import { makeWhole } from "./folder.js";
 import { writeShards } from "./shards.js";
@@ -17,8 +16,9 @@ export interface Exported {
 }
 
 /**
- * Writes a LLaVA as a folder that Hugging Face's transformers opens: configuration, weights, text tokenizer, image
- * processor, chat template, model card; the visual head beside it. The folder appears whole or not at all.
+ * Writes a LLaVA or LLaVA-NeXT as a folder that Hugging Face's transformers opens: configuration, weights, text
+ * tokenizer, image processor, chat template, model card; the visual head beside it. The folder appears whole or not at
+ * all.
  * @throws ConfigError when `out` exists and is not empty
  */
 export async function exportHuggingFace(
@@ -40,7 +40,7 @@ export async function exportHuggingFace(
   return { files: written.sort(), parameters: model.parameterCount() };
 }
 
-function writeWeights(folder: string, model: Llava, shardBytes: number): string[] {
+function writeWeights(folder: string, model: nn.Module, shardBytes: number): string[] {
   return noGrad(() =>
     tidy(() => {
       const named = new Map([...model.stateDict()].map(([name, tensor]) => [hubName(name), tensor]));

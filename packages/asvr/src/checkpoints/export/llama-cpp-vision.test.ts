@@ -8,6 +8,7 @@ import { noGrad, tensor, tidy } from "@asvr/torch";
 import sharp from "sharp";
 import { afterAll, expect, test } from "vitest";
 import { Random } from "../../data/random.js";
+import { Llava } from "../../model/llava.js";
 import { sourceOf, untrainedRow } from "./fixture.js";
 import { exportGguf } from "./gguf.js";
 import { type ExportSource, hubSource } from "./source.js";
@@ -98,6 +99,7 @@ function ours(
   pixels: Float32Array,
   last: readonly number[],
 ): number[] {
+  if (!(model instanceof Llava)) throw new Error("a LLaVA is expected");
   return noGrad(() =>
     tidy(() => {
       const { imageSize: size } = model.config.vision.config;

@@ -6,15 +6,17 @@ import { ConfigError } from "../../errors.js";
 import { IMAGE_TAG, templates } from "../../language/conversation.js";
 import { TextTokenizer, type TokenizerConfig } from "../../language/tokenizer.js";
 import type { Llava } from "../../model/llava.js";
+import type { LlavaNext } from "../../model/llava-next.js";
 import { layout } from "../../reproduce/layout.js";
 import { ownPreprocessing } from "../../reproduce/parts/own-pictures.js";
 import { tokenizerFile } from "../../reproduce/parts/own-words.js";
 import type { PartContext } from "../../reproduce/parts/part.js";
 import { loadTrainedRow, type TrainedRow } from "../../reproduce/trained-row.js";
 import { latestCheckpoint } from "../../training/checkpoint.js";
+import { readConfig } from "../config-place.js";
 import { openGguf } from "../gguf/file.js";
 import { ggufTokenizerFiles } from "../gguf/tokenizer.js";
-import { loadLlava } from "../llava.js";
+import { loadLlava, loadLlavaNext } from "../llava.js";
 import { hubLlavaConfig } from "./hub-config.js";
 import { modelCard, scoresOfRun } from "./model-card.js";
 import {
@@ -29,7 +31,7 @@ import { runAsLlava } from "./run-llava.js";
 /** What an export is made of. */
 export interface ExportSource {
   /** In host memory. */
-  readonly model: Llava;
+  readonly model: Llava | LlavaNext;
   readonly tokenizer: TextTokenizer;
   /** Every file of a Hugging Face folder but the weights, by name. */
   readonly files: ReadonlyMap<string, string | Uint8Array>;
@@ -163,14 +165,18 @@ async function requireWholeCheckpoints(run: string): Promise<void> {
   }
 }
 
-/** A folder of Hugging Face's LlavaForConditionalGeneration, as it is. @throws ConfigError, CheckpointError */
+/**
+ * A folder of Hugging Face's LlavaForConditionalGeneration or LlavaNextForConditionalGeneration, as it is.
+ * @throws ConfigError, CheckpointError
+ */
 export async function hubSource(folder: string): Promise<ExportSource> {
   if (!existsSync(join(folder, "config.json"))) {
     throw new ConfigError(
       `${folder} is neither the folder of a run (recipe.json) nor one of Hugging Face's (config.json)`,
     );
   }
-  const model = loadLlava(folder, { device: "cpu", dtype: dtypeOf(folder) });
+  const isNext = readConfig(join(folder, "config.json")).model_type === "llava_next";
+  const model = (isNext ? loadLlavaNext : loadLlava)(folder, { device: "cpu", dtype: dtypeOf(folder) });
   const files = new Map<string, Uint8Array>();
   for (const name of (await readdir(folder)).sort()) {
     if (isCompanion(name)) files.set(name, readFileSync(join(folder, name)));

@@ -48,7 +48,6 @@ export class PackedSequences implements SequenceAttention {
 function attendLast(query: Tensor, key: Tensor, value: Tensor, window: number | null): Tensor {
   const [, heads, queries, headDim] = query.shape as [number, number, number, number];
   const [, kvHeads, keys] = key.shape as [number, number, number];
-  if (queries === 1 && heads === kvHeads && key.dtype !== "float32") return productAttention(query, key, value);
   if (queries === 1) {
     // All heads that share keys ask them at once: as rows of one product.
     const shared = query.reshape([1, kvHeads, heads / kvHeads, headDim]);
@@ -60,18 +59,4 @@ function attendLast(query: Tensor, key: Tensor, value: Tensor, window: number | 
   const earlier = others.le(own);
   const mask = window === null ? earlier : earlier.logicalAnd(others.gt(own.sub(window)));
   return nn.attend(query, key, value, { mask });
-}
-
-/**
- * Attention of one query a head as two products of many small matrices: in bfloat16, with keys of every head's own, a
- * fifth of the time of libtorch's fused kernel, which is made for many queries. Softmax in float32, scores rounded as in
- * Hugging Face's "eager" attention.
- */
-function productAttention(query: Tensor, key: Tensor, value: Tensor): Tensor {
-  const { dtype } = key;
-  const scores = key
-    .matmul(query.transpose(2, 3))
-    .to("float32")
-    .mul(query.size(-1) ** -0.5); // (1, heads, keys, 1)
-  return scores.softmax(2).to(dtype).transpose(2, 3).matmul(value);
 }
