@@ -1,5 +1,5 @@
 // Attention of few queries over many keys of bfloat16: what a language model does for each token that it writes. It takes
-// as long as keys and values take to be read; libtorch's fused kernel, made for many queries, takes six times as long.
+// as long as keys and values take to be read; libtorch's fused kernel, made for many queries, takes five times as long.
 #include "attention.h"
 
 #include <ATen/Parallel.h>

@@ -10,7 +10,7 @@ namespace asvr {
 namespace {
 
 constexpr int64_t LANES = 8;
-constexpr int64_t ROWS = 6;            // of the matrix read side by side: more streams are read faster, to a point
+constexpr int64_t ROWS = 6;  // of the matrix read side by side: more streams are read faster, to a point
 
 // A bfloat16 is the upper half of a float.
 float widened(uint16_t half) {

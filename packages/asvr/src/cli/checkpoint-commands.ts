@@ -10,7 +10,7 @@ export function checkpointCommands(): Command[] {
 function exportCommand(): Command {
   const hf = new Command("hf")
     .description("write a model as a folder that Hugging Face's transformers opens (LlavaForConditionalGeneration)")
-    .argument("<source>", "run folder of a row, as runs/demo/asvr-s0, or the folder of a LLaVA")
+    .argument("<source>", "run folder of a row, as runs/demo/asvr-s0, or the folder of a LLaVA or LLaVA-NeXT")
     .requiredOption("--out <folder>", "folder to make; it appears whole or not at all")
     .option("--shard-size <megabytes>", "largest file of weights", positive, 5000)
     .option("--json", "print {source, out, parameters, files}", false)

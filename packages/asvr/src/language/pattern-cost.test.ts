@@ -24,3 +24,7 @@ test.each([
 ])("to be watched: %s", (pattern) => {
   expect(isSimplePattern(pattern)).toBe(false);
 });
+
+test("what is too long to be looked through is watched, without looking", () => {
+  expect(isSimplePattern("[".repeat(1e6))).toBe(false);
+});
