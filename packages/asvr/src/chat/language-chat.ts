@@ -40,7 +40,8 @@ export class LanguageChat implements ChatModel {
   prompt(messages: readonly ChatMessage[]): ChatPrompt {
     if (picturesOf(messages).length > 0) this.#refuse();
     const text = this.#template.render(renderable(messages), { addGenerationPrompt: true });
-    const options = { imageTokenId: this.imageTokenId, tokenCounts: [] };
+    const { vocabSize } = this.language.config;
+    const options = { imageTokenId: this.imageTokenId, tokenCounts: [], vocabSize };
     return { inputIds: promptIds(this.tokenizer, text, options), pictures: [] };
   }
 

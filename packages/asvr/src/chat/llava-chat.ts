@@ -57,7 +57,9 @@ export class LlavaChat implements ChatModel {
     const tokenCounts = pictures.map((picture) =>
       llava instanceof LlavaNext ? llava.tiling(picture).tokens : llava.features.positions,
     );
-    return { inputIds: promptIds(tokenizer, text, { imageTokenId: this.imageTokenId, tokenCounts }), pictures };
+    const { vocabSize } = this.language.config;
+    const inputIds = promptIds(tokenizer, text, { imageTokenId: this.imageTokenId, tokenCounts, vocabSize });
+    return { inputIds, pictures };
   }
 
   see(picture: RgbImage): Tensor {

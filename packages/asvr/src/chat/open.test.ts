@@ -1,10 +1,11 @@
-import { cpSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { cpSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { noGrad, setThreads, tidy } from "@asvr/torch";
 import { goldenFiles } from "@asvr/torch/testing";
 import { afterAll, expect, test } from "vitest";
 import type { RgbImage } from "../data/images.js";
+import { DataError } from "../errors.js";
 import { embedPrompt } from "./chat-model.js";
 import { openChatModel } from "./open.js";
 
@@ -66,6 +67,21 @@ test("what stands for a picture can't be said", async () => {
   using model = await openChatModel(llava);
   const said = [{ role: "user" as const, content: "an <image> of what?" }];
   expect(() => model.prompt(said)).toThrow(/1 place\(s\) for 0 picture\(s\).*can't be said/);
+});
+
+test("a token that was added to the tokenizer alone is refused in words", async () => {
+  const folder = join(root, "beyond");
+  cpSync(llava, folder, { recursive: true });
+  const file = join(folder, "tokenizer.json");
+  const json = JSON.parse(readFileSync(file, "utf8"));
+  json.added_tokens.push({ ...json.added_tokens[0], id: 501, content: "<|far|>" });
+  writeFileSync(file, JSON.stringify(json));
+  using model = await openChatModel(folder);
+  expect(() => model.prompt([{ role: "user", content: "a <|far|> b" }])).toThrow(DataError);
+  expect(() => model.prompt([{ role: "user", content: "a <|far|> b" }])).toThrow(
+    /the token "<\|far\|>" \(id 501\), but the model has embeddings for 496 tokens/,
+  );
+  expect(model.prompt([{ role: "user", content: "a far b" }]).inputIds.length).toBeGreaterThan(3);
 });
 
 test("paths that are no checkpoint say what they are", async () => {

@@ -2,6 +2,7 @@ import { existsSync, statSync } from "node:fs";
 import { basename, join } from "node:path";
 import { defaultDevice } from "@asvr/torch";
 import { readConfig } from "../checkpoints/config-place.js";
+import { ggufEndTokens } from "../checkpoints/gguf/end-tokens.js";
 import { openGguf } from "../checkpoints/gguf/file.js";
 import { loadGgufLanguageModel } from "../checkpoints/gguf/language-model.js";
 import { tokenizerFromGguf } from "../checkpoints/gguf/tokenizer.js";
@@ -95,7 +96,13 @@ function openGgufFile(path: string, { device, dtype, template: fallback }: OpenO
   const template =
     typeof source === "string" ? new ChatTemplate(source, tokens) : ChatTemplate.builtIn(fallback!, tokens);
   const language = loadGgufLanguageModel(path, { device, ...(dtype !== "stored" && { dtype }) });
-  return new LanguageChat({ name: basename(path, ".gguf"), language, tokenizer, template, stopIds: [tokenizer.eosId] });
+  return new LanguageChat({
+    name: basename(path, ".gguf"),
+    language,
+    tokenizer,
+    template,
+    stopIds: ggufEndTokens(file.metadata),
+  });
 }
 
 /** The special tokens that a template may write. */

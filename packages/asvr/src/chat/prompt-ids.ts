@@ -8,12 +8,13 @@ import type { TextTokenizer } from "../language/tokenizer.js";
  * itself, as LLaVA's own code does. The bos comes first, unless the template wrote it.
  * @param imageTokenId of the model, which the vocabulary may lack
  * @param tokenCounts of the pictures, in order
- * @throws DataError when the text has more or fewer places than there are pictures
+ * @param vocabSize how many tokens the model has embeddings for
+ * @throws DataError when the text has more or fewer places than there are pictures, and for a token that the model lacks
  */
 export function promptIds(
   tokenizer: TextTokenizer,
   text: string,
-  { imageTokenId, tokenCounts }: { imageTokenId: number; tokenCounts: readonly number[] },
+  { imageTokenId, tokenCounts, vocabSize }: { imageTokenId: number; tokenCounts: readonly number[]; vocabSize: number },
 ): number[] {
   const ids =
     tokenizer.tokenId(IMAGE_TAG) === imageTokenId
@@ -23,6 +24,12 @@ export function promptIds(
   if (places !== tokenCounts.length) {
     throw new DataError(
       `the prompt has ${places} place(s) for ${tokenCounts.length} picture(s): "${IMAGE_TAG}" stands for a picture and can't be said as text`,
+    );
+  }
+  const beyond = ids.find((id) => id !== imageTokenId && id >= vocabSize);
+  if (beyond !== undefined) {
+    throw new DataError(
+      `the prompt has the token ${JSON.stringify(tokenizer.decode([beyond]))} (id ${beyond}), but the model has embeddings for ${vocabSize} tokens, ids below ${vocabSize}: it was added to the tokenizer alone. Leave it out of the text, or resize the model's embeddings.`,
     );
   }
   let picture = 0;

@@ -50,7 +50,7 @@ export function renderJinja(program: JinjaNode, variables: Readonly<Record<strin
   scope.set("raise_exception", (message: unknown) => {
     throw new TemplateRefusal(String(message));
   });
-  scope.set("range", (...bounds: number[]) => range(budget, bounds));
+  scope.set("range", (...bounds: unknown[]) => range(budget, bounds));
   scope.set("strftime_now", (format: string) => strftime(now, format));
   for (const [name, value] of Object.entries(variables)) scope.set(name, value);
   const interpreter = new BoundedInterpreter(scope, budget);
@@ -59,22 +59,53 @@ export function renderJinja(program: JinjaNode, variables: Readonly<Record<strin
 
 const constants = { true: true, false: false, none: null, True: true, False: false, None: null };
 
-/** Every value that a template computes is paid for, by its size. */
+/** Every value that a template computes is paid for, by its size, what lies in it included. */
 class Budget {
   #left: number = jinjaLimits.work;
+  readonly #sizes = new WeakMap<object, number>();
 
+  /** @throws Error when the value is too large, or all together were */
   pay(value: unknown): void {
-    if (typeof value === "string" && value.length > jinjaLimits.stringLength) {
-      throw new Error(`a text grew over ${jinjaLimits.stringLength} characters`);
-    }
-    if (typeof value === "string") this.take(1 + value.length / 16);
-    else this.take(Array.isArray(value) ? 1 + value.length : 1);
+    if (typeof value === "string") requireLength(value.length);
+    this.take(this.#sizeOf(value));
+  }
+
+  /** For a text that is about to be made. @throws Error when it would be too long */
+  foresee(length: number): void {
+    requireLength(length);
+    this.take(length / CHARACTERS);
   }
 
   take(work: number): void {
     this.#left -= work;
-    if (this.#left < 0) throw new Error(`it takes more than ${jinjaLimits.work} steps`);
+    if (!(this.#left >= 0)) throw new Error(`it takes more than ${jinjaLimits.work} steps`); // NaN is no budget
   }
+
+  /** How much there is to write of a value. Lists can share what lies in them, so that their size is soon beyond all memory. */
+  #sizeOf(value: unknown): number {
+    if (typeof value === "string") return 1 + value.length / CHARACTERS;
+    if (typeof value !== "object" || value === null) return 1;
+    const known = this.#sizes.get(value);
+    if (known !== undefined) return known;
+    this.#sizes.set(value, 1); // a value that lies in itself
+    let size = 1;
+    for (const item of value instanceof Map ? value.values() : Array.isArray(value) ? value : []) {
+      size += this.#sizeOf((item as Value).value);
+      if (size > LARGEST) throw new Error(`a list or dictionary grew over a size of ${LARGEST}`);
+    }
+    if (Array.isArray(value)) this.#sizes.set(value, size);
+    else this.#sizes.delete(value); // a namespace changes
+    return size;
+  }
+}
+
+/** As many characters cost as much as one step. */
+const CHARACTERS = 16;
+/** Of lists and dictionaries, with all that lies in them, in such steps. */
+const LARGEST = 1_000_000;
+
+function requireLength(length: number): void {
+  if (length > jinjaLimits.stringLength) throw new Error(`a text grew over ${jinjaLimits.stringLength} characters`);
 }
 
 /** The library's interpreter, made to pay, and to compare as Python does: to the library `'' == false`. */
@@ -87,15 +118,89 @@ class BoundedInterpreter extends (Interpreter as new (scope: Scope) => Evaluator
   }
 
   override evaluate(statement: JinjaNode | undefined, scope: Scope): Value {
-    const result = isComparison(statement) ? this.#compare(statement, scope) : super.evaluate(statement, scope);
+    const result = this.#evaluate(statement, scope);
     this.#budget.pay(result.value);
     return result;
+  }
+
+  #evaluate(node: JinjaNode | undefined, scope: Scope): Value {
+    if (node?.type === "Given") return (node as Given).is;
+    if (isComparison(node)) return this.#compare(node, scope);
+    return super.evaluate(this.#foreseen(node, scope), scope);
+  }
+
+  /** A filter or method that makes one text longer by another, with both found first: what it makes is paid before. */
+  #foreseen(node: JinjaNode | undefined, scope: Scope): JinjaNode | undefined {
+    const { operand, filter, body } = (node ?? {}) as Partial<Filtered>;
+    const isFilter = node?.type === "FilterExpression" || node?.type === "FilterStatement";
+    if (isFilter && filter?.type === "CallExpression" && isGrowing(filter.callee.value)) {
+      const text = this.evaluate(operand ?? ({ type: "Program", body } as JinjaNode), scope);
+      const args = this.#found(filter.args, scope);
+      this.#budget.foresee(grown(filter.callee.value, text.value, args));
+      return { type: "FilterExpression", operand: given(text), filter: { ...filter, args } } as JinjaNode;
+    }
+    const { callee, args } = (node ?? {}) as Partial<Called>;
+    if (node?.type === "CallExpression" && callee?.type === "MemberExpression" && isGrowing(callee.property.value)) {
+      const text = this.evaluate(callee.object, scope);
+      const found = this.#found(args!, scope);
+      this.#budget.foresee(grown(callee.property.value, text.value, found));
+      return { ...node, callee: { ...callee, object: given(text) }, args: found } as JinjaNode;
+    }
+    return node;
+  }
+
+  #found(args: readonly Argument[], scope: Scope): Argument[] {
+    return args.map((argument) => {
+      if (argument.type === "KeywordArgumentExpression") {
+        return { ...argument, value: given(this.evaluate(argument.value, scope)) };
+      }
+      if (!argument.type.includes("Spread")) return given(this.evaluate(argument, scope));
+      throw new Error("what * and ** unpack can't be given to a filter here");
+    });
   }
 
   #compare({ operator, left, right }: Comparison, scope: Scope): Value {
     const isEqual = equals(this.evaluate(left, scope).value, this.evaluate(right, scope).value);
     return isEqual === (operator.value === "==") ? yes : no;
   }
+}
+
+/** A value in the place of the expression that it was found by. */
+interface Given extends JinjaNode {
+  readonly is: Value;
+}
+interface Argument extends JinjaNode {
+  readonly value?: JinjaNode;
+}
+interface Name extends JinjaNode {
+  readonly value: string;
+}
+interface Filtered extends JinjaNode {
+  readonly operand: JinjaNode;
+  readonly filter: JinjaNode & { readonly callee: Name; readonly args: readonly Argument[] };
+  readonly body: readonly JinjaNode[];
+}
+interface Called extends JinjaNode {
+  readonly callee: JinjaNode & { readonly object: JinjaNode; readonly property: Name };
+  readonly args: readonly Argument[];
+}
+
+function given(is: Value): Given {
+  return { type: "Given", is };
+}
+
+function isGrowing(name: string): boolean {
+  return ["indent", "join", "replace", "tojson"].includes(name);
+}
+
+/** The length, at most, that a text or list takes of such a filter or method. */
+function grown(name: string, value: unknown, args: readonly Argument[]): number {
+  const [first, ...others] = args.map((argument) => (argument.value ?? argument) as Given).map(({ is }) => is.value);
+  const widths = [first, ...others].map((width) => (typeof width === "string" ? width.length : Number(width ?? 0)));
+  const widest = Math.max(0, ...widths.filter(Number.isFinite));
+  const places = { indent: "\n", join: "", tojson: "", replace: String(first) }[name] ?? "";
+  if (typeof value === "string") return value.length + (value.split(places).length + 1) * widest;
+  return (Array.isArray(value) ? value.length : 1) * widest;
 }
 
 const yes = newScope().set("yes", true);
@@ -120,12 +225,17 @@ function equals(a: unknown, b: unknown): boolean {
 }
 
 /** Python's `range`. */
-function range(budget: Budget, bounds: readonly number[]): number[] {
+function range(budget: Budget, bounds: readonly unknown[]): number[] {
+  if (!isWhole(bounds)) throw new Error(`range() takes 1 to 3 whole numbers, not ${JSON.stringify(bounds)}`);
   const [start, stop, step] = bounds.length > 1 ? [bounds[0]!, bounds[1]!, bounds[2] ?? 1] : [0, bounds[0]!, 1];
   if (step === 0) throw new Error("range() takes no step of 0");
   const count = Math.max(0, Math.ceil((stop - start) / step));
   budget.take(count);
   return Array.from({ length: count }, (_, index) => start + index * step);
+}
+
+function isWhole(bounds: readonly unknown[]): bounds is readonly number[] {
+  return bounds.length >= 1 && bounds.length <= 3 && bounds.every(Number.isSafeInteger);
 }
 
 const months = "January February March April May June July August September October November December".split(" ");

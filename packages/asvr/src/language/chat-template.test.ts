@@ -143,6 +143,9 @@ describe("rendering", () => {
 });
 
 /** Each would run for years, fill the memory or end the process. */
+/** What is four times as long after each of so many steps. */
+const doubled = (start: string, steps = 14) => `{% set l = ${start} %}${"{% set l = l + l + l + l %}".repeat(steps)}`;
+
 test.each([
   ["loops in loops", `${"{% for i in range(1000) %}".repeat(6)}x${"{% endfor %}".repeat(6)}`],
   ["a long range", "{{ range(1000000000000) | length }}"],
@@ -158,13 +161,33 @@ test.each([
     "a tree that doubles when written",
     "{% set n = namespace(x=[1]) %}{% for i in range(60) %}{% set n.x = [n.x, n.x] %}{% endfor %}{{ n.x | tojson }}",
   ],
+  ["a range of a text", `{% set _ = range('a') %}${doubled("[1, 2, 3, 4, 5, 6, 7, 8]")}`],
+  ["a range of half numbers", `{% set _ = range(0.5, 2.5) %}${doubled("[1]")}`],
+  ["a range of no number", `{% set _ = range(('1e999' | float) - ('1e999' | float)) %}${doubled("[1]")}`],
+  ["a wide indent", "{{ 'a' | indent(width=400000000, first=true) }}"],
+  ["a wide indent of a block", "{% filter indent(400000000, true) %}a{% endfilter %}"],
+  ["wide JSON", "{{ [1] | tojson(indent=400000000) }}"],
+  ["a replacement that multiplies", `${doubled("'aaaaaaaa'", 8)}{{ l.replace('a', l) | length }}`],
+  ["a filter that multiplies", `${doubled("'aaaaaaaa'", 8)}{{ l | replace('a', l) | length }}`],
+  ["a joint that multiplies", `${doubled("'aaaaaaaa'", 8)}{{ range(100000) | list | join(l) | length }}`],
+  ["a tree that doubles when said", `{% set l = [1] %}${"{% set l = [l, l] %}".repeat(30)}{{ 'a' ~ l }}`],
+  ["a list of one long text", `${doubled("'aaaaaaaa'", 8)}${doubled("[l]", 8)}{{ l | join | length }}`],
   ["a macro that calls itself", "{% macro m() %}{{ m() }}{% endmacro %}{{ m() }}"],
   ["deep brackets", `{{ ${"(".repeat(100_000)}1${")".repeat(100_000)} }}`],
   ["much output", "{% for i in range(100000) %}{{ 'x' | center(1000) }}{% endfor %}"],
 ])("a hostile template ends in an error: %s", (_, source) => {
   const before = process.memoryUsage().rss;
   expect(() => new ChatTemplate(source).render(chat)).toThrow(ConfigError);
-  expect(process.memoryUsage().rss - before).toBeLessThan(2 ** 30);
+  expect(process.memoryUsage().rss - before).toBeLessThan(2 ** 28);
+});
+
+test("filters that widen a text give what they gave", () => {
+  const source =
+    "{{ 'a\nb' | indent(2, first=true) }} {{ [1, {'b': 2}] | tojson(indent=1) }} {{ ['x', 'y'] | join(', ') }} " +
+    "{{ 'aXbX'.replace('X', '--') }} {{ 'aXbX' | replace('X', '', count=1) }}{% filter indent(1, true) %}z{% endfilter %}" +
+    "{% for i in range(5, 0, -2) %}{{ i }}{% endfor %}";
+  const expected = '  a\n  b [\n 1,\n {\n  "b": 2\n }\n] x, y a--b-- abX z531';
+  expect(new ChatTemplate(source).render(chat)).toBe(expected);
 });
 
 describe("a checkpoint's folder", () => {

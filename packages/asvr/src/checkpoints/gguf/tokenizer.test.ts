@@ -37,6 +37,15 @@ function byteLevelMetadata(pre: string): Map<string, unknown> {
   ]);
 }
 
+/** With a token that is spelt otherwise. */
+function renamed(metadata: Map<string, unknown>, token: string, name: string): Map<string, unknown> {
+  const tokens = metadata.get("tokenizer.ggml.tokens") as string[];
+  return metadata.set(
+    "tokenizer.ggml.tokens",
+    tokens.map((own) => (own === token ? name : own)),
+  );
+}
+
 const spelt = (metadata: Map<string, unknown>, text: string) => {
   const tokens = metadata.get("tokenizer.ggml.tokens") as string[];
   return tokenizerFromGguf(metadata)
@@ -51,6 +60,12 @@ test("a SentencePiece vocabulary is the tokenizer.model that it was written from
   expect(file.encode(text, { addSpecialTokens: true })).toEqual(original.encode(text, { addSpecialTokens: true }));
   expect(file.decode(file.encode(text))).toBe(original.decode(original.encode(text)));
   expect([file.bosId, file.eosId, file.padId]).toEqual([1, 2, 0]);
+});
+
+test("where no eos is named, a token of a known name ends answers", () => {
+  const metadata = byteLevelMetadata("gpt-2");
+  metadata.delete("tokenizer.ggml.eos_token_id");
+  expect(tokenizerFromGguf(metadata).eosId).toBe(1);
 });
 
 test("bos and eos come where the file says", () => {
@@ -89,7 +104,7 @@ describe("metadata that cannot be used", () => {
     ["a bos outside", (m) => m.set("tokenizer.ggml.bos_token_id", 99), "bos_token_id is 99, but there are 22 tokens"],
     ["a merge of no tokens", (m) => m.set("tokenizer.ggml.merges", ["q r"]), '"q" is none'],
     ["a merge of one", (m) => m.set("tokenizer.ggml.merges", ["ab"]), "must be two tokens"],
-    ["no eos", (m) => m.delete("tokenizer.ggml.eos_token_id"), "eos_token"],
+    ["no eos", (m) => renamed(m, "</s>", "</t>").delete("tokenizer.ggml.eos_token_id"), "no token ends an answer"],
   ])("%s", (_, change, message) => {
     const metadata = byteLevelMetadata("gpt-2");
     change(metadata);

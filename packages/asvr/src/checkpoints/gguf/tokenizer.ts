@@ -11,6 +11,7 @@ import { SentencePieceProcessor } from "../../language/sentencepiece/processor.j
 import { TextTokenizer } from "../../language/tokenizer.js";
 import type { AddedToken, TokenizerConfig } from "../../language/tokenizer-engine.js";
 import { requireTokenizerJson, type TokenizerJson, type TokenizerStep } from "../../language/tokenizer-json.js";
+import { ggufEndTokens } from "./end-tokens.js";
 import { patterns } from "./pre-tokenizers.js";
 
 /** What a GGUF file says of itself. */
@@ -167,11 +168,17 @@ function readVocabulary(metadata: Metadata): GgufVocabulary {
     const value = metadata.get(`tokenizer.ggml.${name}`);
     return typeof value === "boolean" ? value : undefined;
   };
+  const eos = nameOf("eos") ?? tokens[ggufEndTokens(metadata)[0] ?? -1];
+  if (eos === undefined) {
+    throw new ConfigError(
+      "GGUF tokenizer: no token ends an answer: tokenizer.ggml.eos_token_id is missing, and no token has a name that is known for it.",
+    );
+  }
   return {
     tokens,
     kinds,
     added,
-    names: { bos_token: nameOf("bos"), eos_token: nameOf("eos"), pad_token: nameOf("padding") },
+    names: { bos_token: nameOf("bos"), eos_token: eos, pad_token: nameOf("padding") },
     addBos: flag("add_bos_token"),
     addEos: flag("add_eos_token"),
   };
