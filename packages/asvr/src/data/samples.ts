@@ -53,6 +53,14 @@ export function imagesIn(folder: string): (image: string) => ImageRef {
   return (image) => ({ key: resolveImage(folder, image) });
 }
 
+/** Token ids and labels of a record: what is learnt, and, of one that ends with a question, what is asked. */
+export function encodeRecord(
+  { conversations, context }: Pick<LlavaRecord, "conversations" | "context">,
+  { tokenizer, template }: Pick<SampleOptions, "tokenizer" | "template">,
+): { inputIds: number[]; labels: number[] } {
+  return encodeSpans(tokenizer, renderConversation(template, conversations, context));
+}
+
 /**
  * The sample of a record, and whether it lost its end.
  * @throws DataError too-long when it does not fit (or, cut, would lose a part of its picture), no-target when nothing
@@ -64,7 +72,7 @@ export function buildSample(record: LlavaRecord, options: SampleOptions): { samp
   const refuse = (kind: FaultKind, message: string) =>
     faultError({ file: id, index: -1, field: "conversations", kind, message });
   const image = findImage(record, options);
-  const { inputIds, labels } = encodeSpans(tokenizer, renderConversation(template, record.conversations, context));
+  const { inputIds, labels } = encodeRecord(record, { tokenizer, template });
   const tags = inputIds.filter((token) => token === IMAGE_TOKEN_INDEX).length;
   if (!image && tags > 0) throw refuse("image-token-without-image", "there is an <image> tag, but no picture.");
   if (image && tags === 0) throw refuse("image-token-missing", "there is a picture, but no <image> tag.");

@@ -1,13 +1,7 @@
 import type { LlavaRecord } from "../data/records.js";
-import { IMAGE_TOKEN_INDEX, type ImageRef, type Sample } from "../data/samples.js";
+import { encodeRecord, IGNORE_INDEX, IMAGE_TOKEN_INDEX, type ImageRef, type Sample } from "../data/samples.js";
 import { DataError } from "../errors.js";
-import {
-  type ConversationTemplate,
-  encodeSpans,
-  IGNORE_INDEX,
-  IMAGE_TAG,
-  renderConversation,
-} from "../language/conversation.js";
+import { type ConversationTemplate, IMAGE_TAG } from "../language/conversation.js";
 import type { TextTokenizer } from "../language/tokenizer.js";
 
 /** A question of a test set: its prompt as a sample without targets, and the answer it is held against. */
@@ -30,14 +24,14 @@ export function testQuestion(
   if (asked?.from !== "human" || answered?.from !== "gpt") {
     throw new DataError(`record ${record.id}: a test record ends with a question and its answer`);
   }
-  const spans = renderConversation(template, record.conversations.slice(0, -1));
-  const inputIds = Int32Array.from(encodeSpans(tokenizer, spans).inputIds);
+  const turns = { ...record, conversations: record.conversations.slice(0, -1) };
+  const inputIds = Int32Array.from(encodeRecord(turns, { tokenizer, template }).inputIds);
   if (record.image !== undefined && !inputIds.includes(IMAGE_TOKEN_INDEX)) {
     throw new DataError(`record ${record.id} has a picture, but its question no <image>`);
   }
   return {
     record,
-    question: asked.value.replace("<image>", "").trim(),
+    question: asked.value.replace(IMAGE_TAG, "").trim(),
     answer: answered.value.trim(),
     prompt: {
       id: record.id,

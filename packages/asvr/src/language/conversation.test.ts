@@ -42,6 +42,18 @@ test("micro puts the picture first, so that questions share it", () => {
   expect(inputIds.slice(0, 2)).toEqual([1, IMAGE_TOKEN_INDEX]);
 });
 
+test("a picture stands where its tag stands: micro has it before that question", () => {
+  const messages: Message[] = [
+    { from: "human", value: "Hello." },
+    { from: "gpt", value: "Hi." },
+    { from: "human", value: "<image>\nWhat?" },
+    { from: "gpt", value: "A cat." },
+  ];
+  const greeting = "USER: Hello. ASSISTANT: Hi.</s>";
+  expect(promptOf(renderConversation(micro, messages))).toBe(`${greeting}<image>USER: What? ASSISTANT: A cat.</s>`);
+  expect(promptOf(renderConversation(micro, messages.slice(0, 1)))).toBe("USER: Hello. ASSISTANT:");
+});
+
 test("a context stands in the place of a picture, a text of its own", () => {
   const messages: Message[] = [
     { from: "human", value: "How many?" },

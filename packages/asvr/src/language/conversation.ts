@@ -27,7 +27,7 @@ export interface ConversationTemplate {
   readonly name: string;
   /** Before the first question. */
   readonly system: string;
-  /** The picture where the record has it, or before everything else (then all its questions share one prefix). */
+  /** The picture inside the question that has it, or before that question: the first one's then begins the prompt. */
   readonly image: "inline" | "first";
   /** How many pairs of question and answer a record may have. */
   readonly maxTurns: number;
@@ -58,7 +58,7 @@ export const v1: ConversationTemplate = {
   answer: (text) => ` ${text}</s>`,
 };
 
-/** `v1` for small models: no system prompt, the picture first. */
+/** `v1` for small models: no system prompt, the picture before its question. */
 export const micro: ConversationTemplate = { ...v1, name: "micro", system: "", image: "first" };
 
 /** SmolLM2's instruct models: ChatML, with the system message that their own template puts in front. */
@@ -85,11 +85,10 @@ export function renderConversation(
 ): Span[] {
   const turns = messages[0]?.from === "gpt" ? messages.slice(1) : messages;
   requireAlternation(template, turns);
-  const hasImage = turns.some(({ value }) => value.includes(IMAGE_TAG));
   const spans: Span[] = context === undefined ? [] : [{ kind: "context", text: context }];
-  if (hasImage && template.image === "first") spans.push({ kind: "image" });
   addText(spans, template.system, false);
   for (const { from, value } of turns) {
+    if (template.image === "first" && value.includes(IMAGE_TAG)) spans.push({ kind: "image" });
     const text = placeImageTag(value, template.image);
     if (from === "human") addTextAndImages(spans, template.question(text));
     else if (text !== "") addText(spans, template.answer(text), true);

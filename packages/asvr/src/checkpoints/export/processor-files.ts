@@ -70,14 +70,13 @@ export function chatTemplate(template: ConversationTemplate): string {
   const first = template.image === "first";
   const question = around(template.question(mark), first ? "text" : "images.made ~ text");
   return [
-    first ? `{% for message in messages %}${eachImage("<image>")}{% endfor %}` : "",
     say(template.system),
     "{% for message in messages %}",
     text,
     first
       ? ""
       : `{% set images = namespace(made='') %}${eachImage("{% set images.made = images.made ~ '<image>\\n' %}")}`,
-    `{% if message['role'] == 'user' %}${question}`,
+    `{% if message['role'] == 'user' %}${first ? eachImage("<image>") : ""}${question}`,
     `{% elif message['role'] == 'assistant' %}${around(template.answer(mark), "text")}`,
     "{% else %}{{ raise_exception('the roles are user and assistant') }}{% endif %}",
     "{% endfor %}",
