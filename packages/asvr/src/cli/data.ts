@@ -1,7 +1,7 @@
 import { existsSync } from "node:fs";
 import { resolve } from "node:path";
 import { readDataset } from "../data/dataset.js";
-import { countBad, countKinds, type Fault } from "../data/faults.js";
+import { countBad, countKinds, type Fault, foldFaults } from "../data/faults.js";
 import { decodeImage } from "../data/images.js";
 import { readRecords } from "../data/records.js";
 import { ConfigError } from "../errors.js";
@@ -60,10 +60,7 @@ function describe(
   file: string,
   { records, pictures, bad, faults }: { records: number; pictures: number; bad: number; faults: readonly Fault[] },
 ): string {
-  const lines = faults.map(({ index, field, kind, message }) => {
-    const place = `${file}${index >= 0 ? `[${index}]` : ""}${field ? `.${field}` : ""}`;
-    return `${place}: ${kind}: ${message}\n`;
-  });
+  const lines = foldFaults(faults).map(({ line }) => `${line}\n`);
   const summary = bad === 0 ? "nothing is wrong" : `${bad} are faulty (${countKinds(faults)})`;
   return `${lines.join("")}${file}: ${records} records, ${pictures} pictures in the good ones; ${summary}\n`;
 }

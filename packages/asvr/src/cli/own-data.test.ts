@@ -74,6 +74,7 @@ test.each([
   ["not-an-array", ""],
   ["truncated-file", '[{"id": "a", "conversations": [{"from": "human", "value": "x"}, {"from": "gpt", "val'],
   ["invalid-json", "[] {}"],
+  ["no-records", "[]"],
 ])("a file that is no list of records is one fault: %s %j", async (kind, content) => {
   const file = join(root, "broken.json");
   writeFileSync(file, content);

@@ -35,6 +35,9 @@ export interface DatasetOptions extends RecordOptions {
 export async function readDataset(file: string, options: DatasetOptions): Promise<Dataset> {
   const { imagesFolder } = options;
   const { records, places, faults, total } = await readRecords(file, options);
+  if (total === 0 && faults.length === 0) {
+    faults.push({ file, index: -1, field: "", kind: "no-records", message: "there is no record in it." });
+  }
   const imageRef = imagesFolder === undefined ? undefined : imagesIn(imagesFolder);
   const samples = records.map((record, at) => {
     try {

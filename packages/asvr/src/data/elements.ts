@@ -1,5 +1,7 @@
 import { createReadStream } from "node:fs";
+import { extname } from "node:path";
 import { faultError } from "./faults.js";
+import { requirePlainText } from "./file-content.js";
 
 /** One element of a data file, not yet decoded. */
 export interface Element {
@@ -21,12 +23,22 @@ const NEWLINE = 0x0a;
 const BYTE_ORDER_MARK = [0xef, 0xbb, 0xbf];
 
 /**
+ * The elements of a data file: its lines where the name ends in `.jsonl`, in letters of either case, else those of its
+ * JSON array.
+ * @throws DataError for a file that is no text (`requirePlainText`) or no array (`arrayElements`)
+ */
+export async function* elementsOf(file: string): AsyncGenerator<Element> {
+  await requirePlainText(file);
+  yield* extname(file).toLowerCase() === ".jsonl" ? lineElements(file) : arrayElements(file);
+}
+
+/**
  * The elements of a file that holds one JSON array, as they stream by: the whole of a large file would not fit into a
  * JavaScript string (2^29 characters; LLaVA's tuning data has 2^30).
  * @throws DataError not-an-array when it holds something else, truncated-file when it ends too early, invalid-json when
  * it goes on after the array
  */
-export async function* arrayElements(file: string): AsyncGenerator<Element> {
+async function* arrayElements(file: string): AsyncGenerator<Element> {
   const element = new Collector();
   let phase: "before" | "inside" | "after" = "before";
   const open = new Brackets(); // of the element
@@ -75,7 +87,7 @@ export async function* arrayElements(file: string): AsyncGenerator<Element> {
 }
 
 /** The lines of a JSONL file; blank lines are counted and left out. */
-export async function* lineElements(file: string): AsyncGenerator<Element> {
+async function* lineElements(file: string): AsyncGenerator<Element> {
   const line = new Collector();
   for await (const chunk of createReadStream(file) as AsyncIterable<Buffer>) {
     let start = 0;

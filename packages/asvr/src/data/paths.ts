@@ -1,6 +1,6 @@
 import { realpathSync, statSync } from "node:fs";
 import { isAbsolute, join, sep, win32 } from "node:path";
-import { type FaultKind, faultError } from "./faults.js";
+import { type FaultKind, faultError, quoted } from "./faults.js";
 
 const realFolders = new Map<string, string>(); // looked up once, not for every picture
 
@@ -13,23 +13,20 @@ const realFolders = new Map<string, string>(); // looked up once, not for every 
 export function resolveImage(folder: string, image: string): string {
   const refuse = (kind: FaultKind, message: string) => faultError({ file: image, index: -1, field: "", kind, message });
   if (isAbsolute(image) || win32.isAbsolute(image)) {
-    throw refuse("absolute-path", `${JSON.stringify(image)} is absolute; give it relative to the images folder.`);
+    throw refuse("absolute-path", `${quoted(image)} is absolute; give it relative to the images folder.`);
   }
   if (image.split(/[/\\]/).includes("..")) {
-    throw refuse(
-      "path-escape",
-      `${JSON.stringify(image)} has ".." in it; a picture must lie inside the images folder.`,
-    );
+    throw refuse("path-escape", `${quoted(image)} has ".." in it; a picture must lie inside the images folder.`);
   }
   const root = realFolder(folder);
   const path = root === undefined || image.includes("\0") ? undefined : realPath(join(root, image));
   if (root === undefined || path === undefined) {
-    throw refuse("missing-image", `there is no ${JSON.stringify(image)} in ${folder}.`);
+    throw refuse("missing-image", `there is no ${quoted(image)} in ${folder}.`);
   }
   if (!path.startsWith(root.endsWith(sep) ? root : root + sep) && path !== root) {
-    throw refuse("symlink-escape", `${JSON.stringify(image)} is a link that leads out of ${folder}.`);
+    throw refuse("symlink-escape", `${quoted(image)} is a link that leads out of ${folder}.`);
   }
-  if (!statSync(path).isFile()) throw refuse("missing-image", `${JSON.stringify(image)} in ${folder} is not a file.`);
+  if (!statSync(path).isFile()) throw refuse("missing-image", `${quoted(image)} in ${folder} is not a file.`);
   return path;
 }
 

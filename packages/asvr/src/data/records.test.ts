@@ -1,6 +1,7 @@
 import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { gzipSync } from "node:zlib";
 import fc from "fast-check";
 import { afterAll, describe, expect, test } from "vitest";
 import { DataError } from "../errors.js";
@@ -36,7 +37,7 @@ async function rejection(promise: Promise<unknown>): Promise<DataError> {
 describe("good files", () => {
   test("array and lines give the same records", async () => {
     const array = write("good.json", `\ufeff${JSON.stringify([good, textOnly], null, 2)}\n`);
-    const lines = write("good.jsonl", `${JSON.stringify(good)}\r\n\n${JSON.stringify(textOnly)}`);
+    const lines = write("GOOD.JSONL", `${JSON.stringify(good)}\r\n\n${JSON.stringify(textOnly)}`);
     const want = { records: [good, textOnly], faults: [], total: 2 };
     expect(await loadRecords(array, { imagesFolder })).toEqual({ ...want, places: [0, 1] });
     expect(await loadRecords(lines, { imagesFolder })).toEqual({ ...want, places: [0, 2] }); // the line
@@ -137,7 +138,7 @@ describe("faults", () => {
   });
 
   test("more than maxBad: the error lists the first, counts the rest and says what to do", async () => {
-    const bad = Array.from({ length: 12 }, (_, index) => ({ ...good, id: `r${index}`, image: "dog.png" }));
+    const bad = Array.from({ length: 12 }, (_, index) => ({ ...good, id: `r${index}`, image: `dog${index}.png` }));
     const file = write("many.json", JSON.stringify([good, ...bad]));
     const error = await rejection(loadRecords(file, { imagesFolder, maxBad: 11 }));
     expect(error.faults).toHaveLength(12);
@@ -145,6 +146,86 @@ describe("faults", () => {
     expect(error.message).toContain(`${file}[1].image: missing-image: `);
     expect(error.message).toContain("and 2 more: 12 missing-image");
     expect(error.message).toContain("--max-bad 12");
+  });
+
+  test("many faults of one kind are one line: as where --images was forgotten", async () => {
+    const records = Array.from({ length: 300 }, (_, index) => ({ ...good, id: `r${index}` }));
+    const error = await rejection(loadRecords(write("forgotten.json", JSON.stringify(records))));
+    expect(error.faults).toHaveLength(300);
+    expect(error.message.split("\n")).toHaveLength(3);
+    expect(error.message).toMatch(/forgotten.json\[0\].image: missing-image: .*--images.*\(and 299 more like it\)/);
+  });
+
+  test.each([
+    ["turns that are none", "1", /^it is 1; a turn is an object/],
+    ["roles that are none", '{"from":"x","value":""}', /^the role is "x"/],
+  ])("a record with a million wrong turns has a few faults, and their number: %s", async (_, turn, message) => {
+    const count = turn === "1" ? 1_000_000 : 200_000;
+    const content = `[{"id":"1","conversations":[${`${turn},`.repeat(count - 1)}${turn}]}]`;
+    const { faults } = await readRecords(write("million.json", content));
+    expect(faults).toHaveLength(6);
+    expect(faults[4]).toMatchObject({ index: 0, message: expect.stringMatching(message) });
+    expect(faults[5]).toMatchObject({
+      field: "",
+      message: `and ${(count - 5).toLocaleString("en")} more in this record.`,
+    });
+  });
+
+  test("a file of faulty records is not read to its end", async () => {
+    const { faults, total } = await readRecords(write("ones.json", `[${"1,".repeat(150_000)}1]`));
+    expect(total).toBe(100_001);
+    expect(faults.at(-1)).toMatchObject({ index: -1, kind: "too-many-faults" });
+  });
+
+  test("a long text in a message is cut", async () => {
+    const long = "x".repeat(100_000);
+    const turn = { from: long, value: "Hello." };
+    const records = [good, { ...good, id: long, image: long }, { id: "2", conversations: [turn] }];
+    const { faults } = await readRecords(write("long-fields.json", JSON.stringify(records)), { imagesFolder });
+    expect(faults.map(({ kind }) => kind)).toEqual(["missing-image", "unknown-role"]);
+    for (const { message } of faults) expect(message.length).toBeLessThan(500);
+  });
+
+  test.each<[what: string, record: unknown, field: string, message: string]>([
+    ["no id", { conversations: [question, answer] }, "id", "it is missing. Give each record its own id"],
+    ["two pictures", { ...good, image: ["a.png", "b.png"] }, "image", "it is a list of 2. It must be the path of one"],
+    [
+      "OpenAI's form",
+      { id: "1", messages: [{ role: "user", content: [{ type: "text" }] }] },
+      "messages",
+      "OpenAI's form",
+    ],
+    [
+      "OpenAI's turns",
+      turns({ role: "user", content: "Hi" } as never),
+      "conversations[0]",
+      'it has "role" and "content"',
+    ],
+    ["no turns", { id: "1", conversations: null }, "conversations", 'It must be a list of turns: [{"from": "human"'],
+  ])("a record of another form is told the form that is wanted: %s", async (_, record, field, message) => {
+    const { faults } = await readRecords(write("form.json", JSON.stringify([record])), { imagesFolder });
+    expect(faults).toMatchObject([{ field, kind: "wrong-shape", message: expect.stringContaining(message) }]);
+  });
+
+  test.each<[what: string, content: Buffer, kind: string, message: string]>([
+    ["UTF-16", Buffer.from("\ufeff[]", "utf16le"), "invalid-utf8", "UTF-16"],
+    ["UTF-16, big end first, no mark", Buffer.from("[]", "utf16le").swap16(), "invalid-utf8", "UTF-16"],
+    ["gzip", gzipSync("[]"), "not-an-array", "gunzip"],
+    ["Parquet", Buffer.from("PAR1"), "not-an-array", "Parquet"],
+  ])("a file that is no JSON in UTF-8 is named: %s", async (_, content, kind, message) => {
+    const { faults } = await readRecords(write("content.json", content));
+    expect(faults).toMatchObject([{ index: -1, kind, message: expect.stringContaining(message) }]);
+  });
+
+  test.each<[named: string, there: string, message: string]>([
+    ["caf\u00e9.png", "cafe\u0301.png", "composed otherwise"],
+    ["sub\\0.png", "sub/0.png", 'There is "sub/0.png": write the path with slashes'],
+    ["upper.PNG", "Upper.png", "other case"],
+  ])("a picture whose name is nearly right is named: %s", async (image, there, message) => {
+    mkdirSync(join(imagesFolder, "sub"), { recursive: true });
+    writeFileSync(join(imagesFolder, there), "");
+    const { faults } = await readRecords(write("near.json", JSON.stringify([{ ...good, image }])), { imagesFolder });
+    expect(faults).toMatchObject([{ kind: "missing-image", message: expect.stringContaining(message) }]);
   });
 
   test("everything that is wrong with a record is said, and it counts as one bad record", async () => {

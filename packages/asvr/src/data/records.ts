@@ -1,10 +1,11 @@
-import { extname } from "node:path";
 import { z } from "zod";
 import { DataError } from "../errors.js";
 import { IMAGE_TAG } from "../language/conversation.js";
-import { arrayElements, type Element, lineElements, MAX_ELEMENT_BYTES } from "./elements.js";
-import { type Fault, type FaultKind, requireWithinBudget } from "./faults.js";
+import { type Element, elementsOf, MAX_ELEMENT_BYTES } from "./elements.js";
+import { type Fault, type FaultKind, quoted, requireWithinBudget } from "./faults.js";
+import { NearPictures } from "./near-pictures.js";
 import { resolveImage } from "./paths.js";
+import { recordForm, turnForm } from "./record-form.js";
 
 /** A record in LLaVA's format. Fields that are not named here are left out. */
 export interface LlavaRecord {
@@ -39,23 +40,32 @@ export interface Records {
   total: number;
 }
 
+/** A file of more faulty records is none of records. Its faults must not fill the memory. */
+const MOST_BAD = 100_000;
+
 /**
  * Reads a JSON array of records, or JSONL if the name ends so, and checks each one, its picture's path included (the
- * picture itself: `readDataset`). What is wrong is among the faults, a file that breaks off too.
+ * picture itself: `readDataset`). What is wrong is among the faults, a file that breaks off too. Of a record the first
+ * few faults are told and the rest counted; after very many faulty records the reading ends.
  * @throws Error of the file system when the file cannot be opened
  */
 export async function readRecords(file: string, options: RecordOptions = {}): Promise<Records> {
   const found: Records = { records: [], places: [], faults: [], total: 0 };
-  const seen = new Map<string, number>(); // id -> how often
-  const elements = extname(file) === ".jsonl" ? lineElements(file) : arrayElements(file);
+  const seen: Seen = { ids: new Map(), near: new NearPictures(options.imagesFolder ?? "") };
+  let bad = 0;
   try {
-    for await (const element of elements) {
+    for await (const element of elementsOf(file)) {
       found.total++;
       const { record, faults } = checkRecord(element, seen, options);
       for (const fault of faults) found.faults.push({ file, index: element.index, ...fault });
-      if (!record) continue;
-      found.records.push(record);
-      found.places.push(element.index);
+      if (record) {
+        found.records.push(record);
+        found.places.push(element.index);
+      } else if (++bad > MOST_BAD) {
+        const message = `more than ${MOST_BAD.toLocaleString("en")} of its first ${found.total.toLocaleString("en")} records are faulty; the rest was not looked at.`;
+        found.faults.push({ file, index: -1, field: "", kind: "too-many-faults", message });
+        break;
+      }
     }
   } catch (error) {
     if (!(error instanceof DataError) || error.faults.length === 0) throw error;
@@ -81,27 +91,34 @@ export async function loadRecords(
 /** A fault that does not say yet in which record it is. */
 type RecordFault = Pick<Fault, "kind" | "field" | "message">;
 
+/** What is known from the records before. */
+interface Seen {
+  /** How often there was an id. */
+  readonly ids: Map<string, number>;
+  readonly near: NearPictures;
+}
+
 function checkRecord(
   { bytes }: Element,
-  seen: Map<string, number>,
+  { ids, near }: Seen,
   { imagesFolder, duplicateIds = "fault" }: RecordOptions,
 ): { record?: LlavaRecord; faults: RecordFault[] } {
   const parsed = parseRecord(bytes);
   if (Array.isArray(parsed)) return { faults: parsed };
   const { id, image, conversations, context, type, group } = parsed;
-  const count = (seen.get(id) ?? 0) + 1;
-  seen.set(id, count);
+  const count = (ids.get(id) ?? 0) + 1;
+  ids.set(id, count);
   const faults = [
     ...(count > 1 && duplicateIds === "fault" ? [duplicateId(id)] : []),
-    ...checkTurns(conversations),
-    ...checkTags(conversations, image !== null && image !== undefined),
-    ...(image == null ? [] : checkImagePath(image, imagesFolder)),
+    ...few(checkTurns(conversations)),
+    ...few(checkTags(conversations, image !== null && image !== undefined)),
+    ...(image == null ? [] : checkImagePath(image, imagesFolder, near)),
   ];
   if (faults.length > 0) return { faults };
   const record: LlavaRecord = {
     id: count > 1 ? `${id}#${count}` : id,
     ...(image != null && { image }),
-    conversations: conversations as LlavaRecord["conversations"], // checkTurns has looked at the roles
+    conversations: conversations.map(({ from, value }) => ({ from: from as "human" | "gpt", value })), // checkTurns has looked at the roles
     ...(context != null && { context }),
     ...(type != null && { type }),
     ...(group != null && { group }),
@@ -113,12 +130,32 @@ const schema = z.object({
   id: z.union([z.string().min(1), z.number().transform(String)]), // some mixtures have numbers
   image: z.string().nullish(),
   context: z.string().min(1).nullish(),
-  conversations: z.array(z.object({ from: z.string(), value: z.string() })).min(1),
+  conversations: z.array(z.unknown()).min(1), // each turn: isTurn, which makes no object of what is wrong with it
   type: z.string().nullish(),
   group: z.string().nullish(),
 });
-type ParsedRecord = z.infer<typeof schema>;
-type Turns = ParsedRecord["conversations"];
+type Turns = readonly { from: string; value: string }[];
+type ParsedRecord = z.infer<typeof schema> & { conversations: Turns };
+
+function isTurn(value: unknown): value is Turns[number] {
+  const { from, value: said } = (value ?? {}) as Record<string, unknown>;
+  return typeof from === "string" && typeof said === "string";
+}
+
+/** Faults of one record that are told; the rest is counted. */
+const FEW = 5;
+
+/** The first faults; one more says how many others there are. */
+function few(faults: Iterable<RecordFault>): RecordFault[] {
+  const told: RecordFault[] = [];
+  let left = 0;
+  for (const one of faults) {
+    if (told.length < FEW) told.push(one);
+    else left++;
+  }
+  if (left > 0) told.push(fault(told[0]!.kind, "", `and ${left.toLocaleString("en")} more in this record.`));
+  return told;
+}
 
 /** The record, or why its bytes are none. */
 function parseRecord(bytes: Buffer | null): ParsedRecord | RecordFault[] {
@@ -136,8 +173,20 @@ function parseRecord(bytes: Buffer | null): ParsedRecord | RecordFault[] {
     return [fault("invalid-json", "", `${(error as Error).message}.`)];
   }
   const parsed = schema.safeParse(value);
-  if (parsed.success) return parsed.data;
-  return parsed.error.issues.map(({ path, message }) => fault("wrong-shape", fieldName(path), `${message}.`));
+  if (!parsed.success) {
+    const fields = new Set(parsed.error.issues.map(({ path }) => String(path[0] ?? "")));
+    return recordForm(value, fields).map(({ field, message }) => fault("wrong-shape", field, message));
+  }
+  const wrong = few(checkForm(parsed.data.conversations));
+  return wrong.length > 0 ? wrong : (parsed.data as ParsedRecord);
+}
+
+function* checkForm(turns: readonly unknown[]): Generator<RecordFault> {
+  for (const [turn, value] of turns.entries()) {
+    if (isTurn(value)) continue;
+    const { field, message } = turnForm(value);
+    yield fault("wrong-shape", `conversations[${turn}]${field}`, message);
+  }
 }
 
 function fault(kind: FaultKind, field: string, message: string): RecordFault {
@@ -145,33 +194,27 @@ function fault(kind: FaultKind, field: string, message: string): RecordFault {
 }
 
 function duplicateId(id: string): RecordFault {
-  return fault("duplicate-id", "id", `${JSON.stringify(id)} names an earlier record too. Give each record its own id.`);
+  return fault("duplicate-id", "id", `${quoted(id)} names an earlier record too. Give each record its own id.`);
 }
 
 /** Other formats' names of the two roles. */
 const renamed: Readonly<Record<string, string>> = { user: "human", assistant: "gpt", model: "gpt", bot: "gpt" };
 
 /** Roles, their order, and that the model says something. */
-function checkTurns(turns: Turns): RecordFault[] {
-  const unknown = turns.flatMap(({ from }, turn) => {
-    if (from === "human" || from === "gpt") return [];
-    const advice = Object.hasOwn(renamed, from) ? ` Write "${renamed[from]}".` : "";
-    const message = `the role is ${JSON.stringify(from)}; it must be "human" or "gpt".${advice}`;
-    return [fault("unknown-role", `conversations[${turn}].from`, message)];
-  });
-  const empty = turns.flatMap(({ from, value }, turn) =>
-    from === "gpt" && value.trim() === ""
-      ? [
-          fault(
-            "empty-answer",
-            `conversations[${turn}].value`,
-            "the answer is empty: there is nothing to learn to say.",
-          ),
-        ]
-      : [],
-  );
-  // With an unknown role nobody can tell whose turn it is.
-  return [...unknown, ...empty, ...(unknown.length > 0 ? [] : checkOrder(turns))];
+function* checkTurns(turns: Turns): Generator<RecordFault> {
+  let isKnown = true;
+  for (const [turn, { from, value }] of turns.entries()) {
+    if (from !== "human" && from !== "gpt") {
+      isKnown = false;
+      const advice = Object.hasOwn(renamed, from) ? ` Write "${renamed[from]}".` : "";
+      const message = `the role is ${quoted(from)}; it must be "human" or "gpt".${advice}`;
+      yield fault("unknown-role", `conversations[${turn}].from`, message);
+    } else if (from === "gpt" && value.trim() === "") {
+      const message = "the answer is empty: there is nothing to learn to say.";
+      yield fault("empty-answer", `conversations[${turn}].value`, message);
+    }
+  }
+  if (isKnown) yield* checkOrder(turns); // with an unknown role nobody can tell whose turn it is
 }
 
 function checkOrder(turns: Turns): RecordFault[] {
@@ -185,35 +228,42 @@ function checkOrder(turns: Turns): RecordFault[] {
 }
 
 /** One tag for a picture, in a question; none without one. */
-function checkTags(turns: Turns, hasImage: boolean): RecordFault[] {
-  const tagsOf = (value: string) => value.split(IMAGE_TAG).length - 1;
+function* checkTags(turns: Turns, hasImage: boolean): Generator<RecordFault> {
   const field = (turn: number) => `conversations[${turn}].value`;
-  const inAnswers = turns.flatMap(({ from, value }, turn) =>
-    from === "gpt" && tagsOf(value) > 0
-      ? [fault("image-token-in-answer", field(turn), `${IMAGE_TAG} belongs into a human turn.`)]
-      : [],
-  );
-  const tagged = turns.flatMap(({ from, value }, turn) => (from === "gpt" ? [] : Array(tagsOf(value)).fill(turn)));
-  const place = field((tagged.at(-1) as number | undefined) ?? 0);
-  if (!hasImage && tagged.length > 0) {
+  let tags = 0; // in questions
+  let last = 0; // turn with one
+  let isInAnswer = false;
+  for (const [turn, { from, value }] of turns.entries()) {
+    const count = value.split(IMAGE_TAG).length - 1;
+    if (count === 0) continue;
+    if (from === "gpt") {
+      isInAnswer = true;
+      yield fault("image-token-in-answer", field(turn), `${IMAGE_TAG} belongs into a human turn.`);
+    } else {
+      tags += count;
+      last = turn;
+    }
+  }
+  if (!hasImage && tags > 0) {
     const message = `it has ${IMAGE_TAG} without a picture: the record names no image.`;
-    return [...inAnswers, fault("image-token-without-image", place, message)];
-  }
-  if (hasImage && tagged.length === 0) {
-    if (inAnswers.length > 0) return inAnswers;
+    yield fault("image-token-without-image", field(last), message);
+  } else if (hasImage && tags === 0 && !isInAnswer) {
     const message = `the record names an image: put ${IMAGE_TAG} where the picture belongs, as a rule before the first question.`;
-    return [fault("image-token-missing", place, message)];
+    yield fault("image-token-missing", field(last), message);
+  } else if (tags > 1) {
+    yield fault("image-token-doubled", field(last), `${tags} times ${IMAGE_TAG} for one image; keep one.`);
   }
-  if (tagged.length > 1) {
-    const message = `${tagged.length} times ${IMAGE_TAG} for one image; keep one.`;
-    return [...inAnswers, fault("image-token-doubled", place, message)];
-  }
-  return inAnswers;
 }
 
-function checkImagePath(image: string, imagesFolder: string | undefined): RecordFault[] {
+function checkImagePath(image: string, imagesFolder: string | undefined, names: NearPictures): RecordFault[] {
   if (imagesFolder === undefined) {
-    return [fault("missing-image", "image", "it names a picture, but no images folder was given.")];
+    return [
+      fault(
+        "missing-image",
+        "image",
+        "it names a picture, but no images folder was given (--images; of training data.images).",
+      ),
+    ];
   }
   try {
     resolveImage(imagesFolder, image);
@@ -221,14 +271,7 @@ function checkImagePath(image: string, imagesFolder: string | undefined): Record
   } catch (error) {
     const found = error instanceof DataError ? error.faults[0] : undefined;
     if (found === undefined) throw error;
-    return [fault(found.kind, "image", found.message)];
+    const near = found.kind === "missing-image" ? names.near(image) : undefined;
+    return [fault(found.kind, "image", near === undefined ? found.message : `${found.message} ${near}`)];
   }
-}
-
-/** ["conversations", 1, "value"] -> "conversations[1].value" */
-function fieldName(path: readonly PropertyKey[]): string {
-  return path.reduce<string>((name, key) => {
-    if (typeof key === "number") return `${name}[${key}]`;
-    return name === "" ? String(key) : `${name}.${String(key)}`;
-  }, "");
 }

@@ -1,6 +1,6 @@
 import { existsSync } from "node:fs";
-import { extname, isAbsolute, join } from "node:path";
-import { arrayElements, lineElements } from "../../../data/elements.js";
+import { isAbsolute, join } from "node:path";
+import { elementsOf } from "../../../data/elements.js";
 import { type FaultKind, faultError } from "../../../data/faults.js";
 import { readImageFile } from "../../../data/images.js";
 import { resolveImage } from "../../../data/paths.js";
@@ -8,7 +8,6 @@ import type { ImagesFolder, Picture, Table, TableOptions } from "./table.js";
 
 /** A JSON array of objects, or one a line (`.jsonl`); pictures are paths inside the images folder. */
 export async function openJson(file: string, { pictures, imagesFolder }: TableOptions): Promise<Table> {
-  const elements = () => (extname(file).toLowerCase() === ".jsonl" ? lineElements(file) : arrayElements(file));
   const parse = (bytes: Buffer | null, index: number): Record<string, unknown> => {
     const fault = (message: string) => faultError({ file, index, field: "", kind: "invalid-json", message });
     if (bytes === null) throw fault("it is too long.");
@@ -22,7 +21,7 @@ export async function openJson(file: string, { pictures, imagesFolder }: TableOp
     return value as Record<string, unknown>;
   };
   let columns: string[] = [];
-  for await (const { bytes, index } of elements()) {
+  for await (const { bytes, index } of elementsOf(file)) {
     columns = Object.keys(parse(bytes, index));
     break;
   }
@@ -31,7 +30,7 @@ export async function openJson(file: string, { pictures, imagesFolder }: TableOp
     file,
     columns,
     async *rows() {
-      for await (const { bytes, index } of elements()) {
+      for await (const { bytes, index } of elementsOf(file)) {
         const values = parse(bytes, index);
         for (const column of pictures) {
           const value = values[column];
