@@ -1,5 +1,7 @@
 import { expect, test } from "vitest";
-import { padToSquare, preprocess, siglipPreprocessing } from "./preprocess.js";
+import type { RgbImage } from "./images.js";
+import { padToSquare, preprocess, siglipPreprocessing, squareOf } from "./preprocess.js";
+import { Random } from "./random.js";
 import { resize } from "./resize.js";
 
 const wide = { width: 3, height: 1, data: Uint8Array.of(0, 0, 0, 51, 102, 153, 255, 255, 255) };
@@ -57,4 +59,52 @@ test("crop mode of a square that is larger than the picture: black around it", (
   const plane = preprocess(white, settings).subarray(0, 25);
   const lit = [...plane.keys()].filter((at) => plane[at] === 1);
   expect(lit).toEqual([12, 13, 17, 18]); // as Hugging Face's CLIP processor has it: the odd rest above and to the left
+});
+
+function noise(width: number, height: number): RgbImage {
+  const random = new Random(width * 1000 + height);
+  return { width, height, data: Uint8Array.from({ length: width * height * 3 }, () => random.int(256)) };
+}
+
+const shapes = [1, 2, 3, 7, 20, 33, 64, 130].flatMap((width) =>
+  [1, 5, 21, 40, 97].map((height) => ({ width, height })),
+);
+
+test.each(["bicubic", "bilinear"] as const)(
+  "only what the square shows is computed, to the pixel: %s",
+  (resampling) => {
+    for (const { width, height } of shapes) {
+      const image = noise(width, height);
+      for (const size of [1, 21, 56]) {
+        const pad = { ...siglipPreprocessing, size, resampling, mode: "pad", background: [200, 3, 127] } as const;
+        expect(squareOf(image, pad)).toEqual(resize(padToSquare(image, pad.background), size, size, resampling));
+        const crop = { ...siglipPreprocessing, size, resampling, mode: "crop", shortestEdge: size + 3 } as const;
+        const shorter = Math.min(width, height);
+        const side = (length: number) => Math.trunc((crop.shortestEdge * length) / shorter);
+        const whole = resize(image, side(width), side(height), resampling);
+        const [left, top] = [whole.width, whole.height].map((length) => Math.floor((length - size) / 2)) as [
+          number,
+          number,
+        ];
+        const rows = Array.from({ length: size }, (_, row) => ((top + row) * whole.width + left) * 3);
+        const middle = rows.flatMap((from) => [...whole.data.subarray(from, from + size * 3)]);
+        expect([...squareOf(image, crop).data]).toEqual(middle);
+      }
+    }
+  },
+);
+
+test.each(["pad", "crop", "resize"] as const)("a very thin picture takes no more than others: %s", (mode) => {
+  for (const [width, height] of [
+    [1, 60_000],
+    [60_000, 1],
+  ] as const) {
+    const data = new Uint8Array(width * height * 3).fill(200);
+    const began = performance.now();
+    const pixelValues = preprocess({ width, height, data }, { ...siglipPreprocessing, mode, size: 336 });
+    expect(performance.now() - began).toBeLessThan(5000); // it was minutes, or no memory was left
+    const middle = pixelValues[168 * 336 + 168]!;
+    const shown = mode === "pad" ? 127 : 200; // a pixel in sixty thousand is not to be seen beside its padding
+    expect(Math.abs(middle - (shown / 255 - 0.5) / 0.5)).toBeLessThan(0.02);
+  }
 });

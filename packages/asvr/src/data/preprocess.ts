@@ -1,4 +1,5 @@
 import { ConfigError } from "../errors.js";
+import { type Canvas, onCanvas } from "./canvas.js";
 import type { RgbImage } from "./images.js";
 import { type Resampling, resize } from "./resize.js";
 
@@ -36,12 +37,15 @@ export const siglipPreprocessing: Preprocessing = {
  * @throws ConfigError when the size is not a positive whole number
  */
 export function preprocess(image: RgbImage, settings: Preprocessing): Float32Array {
-  const { size, mean, std } = settings;
-  if (!Number.isInteger(size) || size < 1) {
-    throw new ConfigError(`preprocess: size is ${size}; give the encoder's image size in whole pixels.`);
-  }
-  const { data } = squareOf(image, settings);
-  const plane = size * size;
+  return normalise(squareOf(image, settings), settings);
+}
+
+/** @returns (3, height, width): (value / 255 - mean) / std */
+export function normalise(
+  { width, height, data }: RgbImage,
+  { mean, std }: Pick<Preprocessing, "mean" | "std">,
+): Float32Array {
+  const plane = width * height;
   const pixelValues = new Float32Array(3 * plane);
   for (let channel = 0; channel < 3; channel++) {
     for (let at = 0; at < plane; at++) {
@@ -51,41 +55,48 @@ export function preprocess(image: RgbImage, settings: Preprocessing): Float32Arr
   return pixelValues;
 }
 
-function squareOf(image: RgbImage, settings: Preprocessing): RgbImage {
+/**
+ * The square of (size, size) that an encoder sees of a picture. However long and thin the picture is, no more of it is
+ * computed than the square shows.
+ * @throws ConfigError when the size is not a positive whole number
+ */
+export function squareOf(image: RgbImage, settings: Preprocessing): RgbImage {
   const { size, mode, mean, resampling, shortestEdge = size } = settings;
+  if (!Number.isInteger(size) || size < 1) {
+    throw new ConfigError(`preprocess: size is ${size}; give the encoder's image size in whole pixels.`);
+  }
   if (mode === "crop") {
     const shorter = Math.min(image.width, image.height);
     const side = (length: number) => Math.trunc((shortestEdge * length) / shorter);
-    return middleOf(resize(image, side(image.width), side(image.height), resampling), size);
+    return middleOf(image, { width: side(image.width), height: side(image.height), resampling }, size);
   }
   const background = settings.background ?? mean.map((part) => Math.floor(part * 255));
-  return resize(mode === "pad" ? padToSquare(image, background) : image, size, size, resampling);
+  return resize(image, size, size, resampling, mode === "pad" ? { canvas: squareCanvas(image, background) } : {});
 }
 
-/** The square in the middle of a picture, black where it reaches over the border. */
-function middleOf({ width, height, data }: RgbImage, size: number): RgbImage {
+/** The square in the middle of a resized picture, black where it reaches over the border. */
+function middleOf(
+  image: RgbImage,
+  resized: { width: number; height: number; resampling: Resampling | undefined },
+  size: number,
+): RgbImage {
+  const { width, height, resampling } = resized;
   const top = Math.floor((height - size) / 2);
   const left = Math.floor((width - size) / 2);
-  const middle = new Uint8Array(size * size * 3);
-  const columns = { from: Math.max(0, left), to: Math.min(width, left + size) };
-  for (let row = Math.max(0, top); row < Math.min(height, top + size); row++) {
-    const line = data.subarray((row * width + columns.from) * 3, (row * width + columns.to) * 3);
-    middle.set(line, ((row - top) * size + columns.from - left) * 3);
-  }
-  return { width: size, height: size, data: middle };
+  const [from, to] = [Math.max(0, left), Math.min(width, left + size)];
+  const [first, last] = [Math.max(0, top), Math.min(height, top + size)];
+  const part = { left: from, top: first, width: to - from, height: last - first };
+  const shown = resize(image, width, height, resampling, { part });
+  return onCanvas(shown, { width: size, height: size, left: from - left, top: first - top, background: [0, 0, 0] });
 }
 
 /** The picture in the middle of a square of its longer side; a spare pixel goes below or to the right. */
 export function padToSquare(image: RgbImage, background: readonly number[]): RgbImage {
-  const { width, height, data } = image;
-  if (width === height) return image;
+  return onCanvas(image, squareCanvas(image, background));
+}
+
+function squareCanvas({ width, height }: RgbImage, background: readonly number[]): Canvas {
   const side = Math.max(width, height);
-  const left = Math.floor((side - width) / 2);
-  const top = Math.floor((side - height) / 2);
-  const padded = Uint8Array.from({ length: side * side * 3 }, (_, at) => background[at % 3]!);
-  for (let row = 0; row < height; row++) {
-    const line = data.subarray(row * width * 3, (row + 1) * width * 3);
-    padded.set(line, ((top + row) * side + left) * 3);
-  }
-  return { width: side, height: side, data: padded };
+  const middle = (length: number) => Math.floor((side - length) / 2);
+  return { width: side, height: side, left: middle(width), top: middle(height), background };
 }

@@ -1,3 +1,4 @@
+import { onCanvas, partOf } from "./canvas.js";
 import type { RgbImage } from "./images.js";
 import { resize } from "./resize.js";
 import type { Tiling } from "./tiling.js";
@@ -9,21 +10,15 @@ import type { Tiling } from "./tiling.js";
  */
 export function tilesOf(image: RgbImage, { canvas, resized, tiles }: Tiling, tileSize: number): RgbImage[] {
   const shown = resize(image, resized.width, resized.height);
-  const top = Math.floor((canvas.height - resized.height) / 2);
-  const left = Math.floor((canvas.width - resized.width) / 2);
-  const whole = new Uint8Array(canvas.width * canvas.height * 3);
-  for (let row = 0; row < shown.height; row++) {
-    const line = shown.data.subarray(row * shown.width * 3, (row + 1) * shown.width * 3);
-    whole.set(line, ((top + row) * canvas.width + left) * 3);
-  }
+  const whole = onCanvas(shown, {
+    ...canvas,
+    left: Math.floor((canvas.width - resized.width) / 2),
+    top: Math.floor((canvas.height - resized.height) / 2),
+    background: [0, 0, 0],
+  });
   const tile = (at: number): RgbImage => {
     const [row, column] = [Math.floor(at / tiles.columns), at % tiles.columns];
-    const data = new Uint8Array(tileSize * tileSize * 3);
-    for (let line = 0; line < tileSize; line++) {
-      const from = ((row * tileSize + line) * canvas.width + column * tileSize) * 3;
-      data.set(whole.subarray(from, from + tileSize * 3), line * tileSize * 3);
-    }
-    return { width: tileSize, height: tileSize, data };
+    return partOf(whole, { left: column * tileSize, top: row * tileSize, width: tileSize, height: tileSize });
   };
   return [
     resize(image, tileSize, tileSize),
