@@ -22,3 +22,8 @@ export class ConfigError extends Error {
 export class FetchError extends Error {
   override readonly name = "FetchError";
 }
+
+/** A lack of the machine (memory, open files, time) that says nothing of the data: nothing is left out for it. */
+export class ResourceError extends Error {
+  override readonly name = "ResourceError";
+}

@@ -6,7 +6,7 @@ import { fileURLToPath } from "node:url";
 import { afterAll } from "vitest";
 import { demoSettings, quickened, type StudySettings } from "../reproduce/settings.js";
 
-const bin = fileURLToPath(new URL("../../bin/asvr.js", import.meta.url));
+export const bin = fileURLToPath(new URL("../../bin/asvr.js", import.meta.url));
 if (!existsSync(new URL("../../dist/cli/main.js", import.meta.url))) {
   throw new Error("tests of the command line run what is compiled: npm run build");
 }

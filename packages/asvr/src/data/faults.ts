@@ -27,6 +27,7 @@ export type FaultKind =
   // the picture
   | "not-an-image"
   | "corrupt-image"
+  | "unsupported-image"
   | "misnamed-image"
   | "animated-image"
   | "too-many-pixels"

@@ -1,3 +1,4 @@
+import { createHash } from "node:crypto";
 import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -8,6 +9,8 @@ import { type DecodeOptions, decodeImage } from "./images.js";
 
 const folder = mkdtempSync(join(tmpdir(), "asvr-images-"));
 afterAll(() => rmSync(folder, { recursive: true }));
+
+const fixtures = join(import.meta.dirname, "..", "..", "fixtures", "pictures");
 
 function write(name: string, bytes: Uint8Array | string): string {
   const file = join(folder, name);
@@ -71,10 +74,41 @@ describe("decoding", () => {
     expect([...(await decodeImage(write("deep.png", sixteen))).data]).toEqual([0, 0x80, 0xff, 0x10, 0x20, 0x30]);
   });
 
-  test("CMYK becomes RGB", async () => {
-    const bytes = await noisy().toColourspace("cmyk").jpeg({ quality: 95 }).toBuffer();
-    expect((await sharp(bytes).metadata()).space).toBe("cmyk");
-    expect((await decodeImage(write("cmyk.jpg", bytes))).data).toHaveLength(noise.length);
+  test("CMYK becomes RGB as Pillow 13 has it: each ink takes its share of what black leaves", async () => {
+    const { data } = await decodeImage(join(fixtures, "cmyk.tif"));
+    expect([...data.subarray(0, 9)]).toEqual([235, 235, 198, 228, 235, 198, 220, 235, 198]);
+    expect(createHash("sha256").update(data).digest("hex").slice(0, 16)).toBe("97a3084b2c8e1ce6");
+    const jpeg = await decodeImage(join(fixtures, "cmyk.jpg"));
+    const pillow = [0, 0, 0, 8, 0, 4, 16, 0, 8];
+    for (const [at, value] of pillow.entries()) expect(Math.abs(jpeg.data[at]! - value)).toBeLessThanOrEqual(2);
+  });
+
+  test("16-bit grey is scaled to 8 bits, and what is transparent in a GIF is black", async () => {
+    const grey = await decodeImage(join(fixtures, "grey16.png"));
+    expect(new Set(grey.data).size).toBeGreaterThan(3); // Pillow's is white but for its first pixel
+    const { data } = await decodeImage(join(fixtures, "transparent.gif"));
+    expect([...data.subarray(0, 3)]).toEqual([24, 20, 20]);
+    expect(data.findIndex((value, at) => at % 3 === 0 && value + data[at + 1]! + data[at + 2]! === 0)).toBeGreaterThan(
+      0,
+    );
+  });
+
+  test("AVIF whose major brand is the container's, and BigTIFF", async () => {
+    for (const name of ["mif1.avif", "bigtiff.tif"]) {
+      const { width, height, data } = await decodeImage(join(fixtures, name));
+      expect([width, height]).toEqual([32, 24]);
+      const pillow = [64, 60, 56, 72, 60, 60]; // at 600
+      for (const [at, value] of pillow.entries()) expect(Math.abs(data[600 + at]! - value)).toBeLessThanOrEqual(5); // AVIF loses
+    }
+  });
+
+  test("bytes as well as a file", async () => {
+    const bytes = await picture().png().toBuffer();
+    expect(await decodeImage(bytes)).toEqual({ width: 3, height: 2, data: colours });
+    expect(await decodeImage(new Uint8Array(bytes), { name: "a.png" })).toMatchObject({ width: 3 });
+    await expect(decodeImage(bytes, { name: "a.jpg" })).rejects.toThrow(/^a\.jpg: misnamed-image/);
+    await expect(decodeImage(Uint8Array.of(1, 2))).rejects.toThrow(/^the picture: not-an-image/);
+    await expect(decodeImage(bytes, { maxBytes: 9 })).rejects.toThrow(/too-many-bytes/);
   });
 
   test("stray bytes between the markers of a JPEG are no fault", async () => {
@@ -130,7 +164,20 @@ describe("faults", () => {
     expect(await kindOf(honest, { maxBytes: 100 })).toBe("too-many-bytes");
   });
 
+  test("a side that is too long is refused by the header", async () => {
+    const tall = await sharp({ create: { width: 1, height: 65_536, channels: 3, background: "red" } })
+      .png()
+      .toBuffer();
+    await expect(decodeImage(tall)).rejects.toThrow(/too-many-pixels: 1 x 65536: a side is over 65535 pixels/);
+  });
+
+  test("what is whole and of a kind that is not read is not called broken", async () => {
+    for (const name of ["zstd.tif", "lab.tif"]) expect(await kindOf(join(fixtures, name))).toBe("unsupported-image");
+    await expect(decodeImage(join(fixtures, "zstd.tif"))).rejects.toThrow(/ZSTD compression.*Save it as PNG/);
+  });
+
   test("several frames", async () => {
+    expect(await kindOf(join(fixtures, "sequence.avif"))).toBe("animated-image");
     const frames = sharp(
       new Uint8Array(3 * 4 * 3).map((_, at) => at * 7),
       {

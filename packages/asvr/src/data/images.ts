@@ -1,8 +1,9 @@
 import { open } from "node:fs/promises";
 import { extname } from "node:path";
 import sharp from "sharp";
-import { DataError } from "../errors.js";
+import { DataError, ResourceError } from "../errors.js";
 import { type FaultKind, faultError } from "./faults.js";
+import { endings, formatOf, hasFrames, knownEndings } from "./picture-format.js";
 
 /** A picture in memory: `data` is (height, width, 3), red, green, blue, 0 to 255. */
 export interface RgbImage {
@@ -22,40 +23,50 @@ export interface DecodeOptions {
 }
 
 const DECODE_SECONDS = 30;
-const formats = {
-  jpeg: [".jpg", ".jpeg", ".jpe", ".jfif"],
-  png: [".png"],
-  gif: [".gif"],
-  webp: [".webp"],
-  tiff: [".tif", ".tiff"],
-  avif: [".avif"],
-} as const;
-type Format = keyof typeof formats;
-const knownEndings: ReadonlySet<string> = new Set(Object.values(formats).flat());
+const MAX_BYTES = 256 * 2 ** 20;
+/** A side of a picture, as JPEG has it too: what is made of a line must be bounded, not the area alone. */
+const MAX_SIDE = 65_535;
 
 /**
  * Decodes a picture of a known format and bounded size to 8-bit sRGB. As Pillow's `convert("RGB")`, transparency is
- * dropped (the colours under it stay), grey is repeated and an embedded RGB profile is ignored; 16 bits and CMYK are converted.
- * @throws DataError missing-image, not-an-image, misnamed-image, animated-image, too-many-pixels, too-many-bytes or
- * corrupt-image
+ * dropped (the colours under it stay, but for GIF, where they are black), grey is repeated, CMYK is converted without a
+ * profile, and an embedded profile is ignored. 16 bits are scaled to 8, where Pillow cuts grey off at 255.
+ * @param source the picture's file, or its bytes
+ * @throws DataError missing-image, not-an-image, misnamed-image, animated-image, too-many-pixels, too-many-bytes,
+ * unsupported-image or corrupt-image
+ * @throws ResourceError when it takes more memory or time than there is, which is no fault of the picture
  */
-export async function decodeImage(file: string, options: DecodeOptions = {}): Promise<RgbImage> {
-  return decodeBytes(await readImageFile(file, options), file, options);
+export async function decodeImage(
+  source: string | Uint8Array,
+  options: DecodeOptions & {
+    /** What bytes are called: the ending is held against the content, and faults name it. */
+    name?: string;
+  } = {},
+): Promise<RgbImage> {
+  if (typeof source === "string") return decodeBytes(await readImageFile(source, options), source, options);
+  const { name = "the picture", maxBytes = MAX_BYTES } = options;
+  if (source.length > maxBytes) throw tooManyBytes(name, source.length, maxBytes);
+  return decodeBytes(source, name, options);
 }
 
-/** The bytes of a picture's file, and no more than may be. @throws DataError missing-image or too-many-bytes */
+/**
+ * The bytes of a picture's file, and no more than may be.
+ * @throws DataError missing-image or too-many-bytes
+ * @throws ResourceError where the machine cannot open or read it now
+ */
 export async function readImageFile(
   file: string,
-  { maxBytes = 256 * 2 ** 20 }: Pick<DecodeOptions, "maxBytes"> = {},
+  { maxBytes = MAX_BYTES }: Pick<DecodeOptions, "maxBytes"> = {},
 ): Promise<Uint8Array> {
   const refuse = refusal(file);
-  const handle = await open(file).catch(() => {
+  const handle = await open(file).catch((error: NodeJS.ErrnoException) => {
+    if (passing.has(error.code ?? "")) throw new ResourceError(`${file}: it cannot be opened now: ${error.message}`);
     throw refuse("missing-image", "it cannot be opened. Check the path and its permissions.");
   });
   try {
     const stat = await handle.stat();
     if (!stat.isFile()) throw refuse("missing-image", "it is not a file.");
-    if (stat.size > maxBytes) throw refuse("too-many-bytes", `${stat.size} bytes are over ${maxBytes}.`);
+    if (stat.size > maxBytes) throw tooManyBytes(file, stat.size, maxBytes);
     return await handle.readFile();
   } finally {
     await handle.close();
@@ -66,71 +77,97 @@ function refusal(file: string): (kind: FaultKind, message: string) => DataError 
   return (kind, message) => faultError({ file, index: -1, field: "", kind, message });
 }
 
-/**
- * `decodeImage` of bytes that were read before.
- * @param file their name: its ending is held against the content, and faults name it
- */
-export async function decodeBytes(content: Uint8Array, file: string, options: DecodeOptions = {}): Promise<RgbImage> {
+function tooManyBytes(file: string, bytes: number, most: number): DataError {
+  return refusal(file)("too-many-bytes", `${bytes} bytes are over ${most}.`);
+}
+
+async function decodeBytes(content: Uint8Array, file: string, options: DecodeOptions): Promise<RgbImage> {
   const bytes = Buffer.from(content.buffer, content.byteOffset, content.byteLength); // the same memory
   const { maxPixels = 50_000_000, misnamed = "refuse", orientation = "apply" } = options;
   const refuse = refusal(file);
-  const format = sniff(bytes);
+  const format = formatOf(bytes);
   if (format === undefined) {
     const what =
-      bytes.length === 0 ? "it is an empty file" : `its content is none of ${Object.keys(formats).join(", ")}`;
+      bytes.length === 0 ? "it is an empty file" : `its content is none of ${Object.keys(endings).join(", ")}`;
     throw refuse("not-an-image", `${what}.`);
   }
   const ending = extname(file).toLowerCase();
-  if (misnamed === "refuse" && knownEndings.has(ending) && !(formats[format] as readonly string[]).includes(ending)) {
+  if (misnamed === "refuse" && knownEndings.has(ending) && !(endings[format] as readonly string[]).includes(ending)) {
     throw refuse("misnamed-image", `its content is ${format}. Rename it (or set misnamed: "accept").`);
   }
+  const animated = () => refuse("animated-image", "it has several frames or pages. Keep one of them.");
+  if (hasFrames(bytes, format)) throw animated();
   try {
-    const { width, height, pages, space } = await sharp(bytes, { limitInputPixels: false }).metadata();
+    const { width, height, pages, space, depth } = await sharp(bytes, { limitInputPixels: false }).metadata();
     if (width * height > maxPixels) {
       throw refuse(
         "too-many-pixels",
         `${width} x ${height} pixels are over ${maxPixels}. Shrink it (or raise maxPixels).`,
       );
     }
-    if ((pages ?? 1) > 1 || isAnimatedPng(bytes)) {
-      throw refuse("animated-image", "it has several frames or pages. Keep one of them.");
+    if (Math.max(width, height) > MAX_SIDE) {
+      throw refuse("too-many-pixels", `${width} x ${height}: a side is over ${MAX_SIDE} pixels. Cut it into pieces.`);
     }
+    if ((pages ?? 1) > 1) throw animated();
     const input = sharp(bytes, {
       limitInputPixels: maxPixels,
       failOn: "error", // a truncated file fails, stray bytes between markers do not: as Pillow
-      ignoreIcc: space !== "cmyk",
+      ignoreIcc: true,
     });
     const turned = orientation === "apply" ? input.autoOrient() : input;
-    const pixels = turned.removeAlpha().toColourspace("srgb").timeout({ seconds: DECODE_SECONDS });
-    const { data, info } = await pixels.raw({ depth: "uchar" }).toBuffer({ resolveWithObject: true });
-    return { width: info.width, height: info.height, data: threeChannels(data, info.channels) };
+    const isInk = space === "cmyk" && depth === "uchar";
+    const plain = turned.removeAlpha().timeout({ seconds: DECODE_SECONDS });
+    const pixels = isInk ? plain.pipelineColourspace("cmyk").toColourspace("cmyk") : plain.toColourspace("srgb");
+    const { data: raw, info } = await pixels.raw({ depth: "uchar" }).toBuffer({ resolveWithObject: true });
+    const data = new Uint8Array(raw.buffer, raw.byteOffset, raw.byteLength);
+    const rgb = isInk ? rgbOfInk(data) : threeChannels(data, info.channels);
+    return { width: info.width, height: info.height, data: rgb };
   } catch (error) {
     if (error instanceof DataError) throw error;
-    const reason = (error as Error).message.trim().replaceAll(/\s+/g, " ");
-    throw refuse("corrupt-image", `it cannot be decoded: ${reason}. Fetch it again.`);
+    throw asFault(error as Error, file);
   }
 }
 
-/** The format by content. Whatever else the decoder could read (SVG, PDF, …) is not let through. */
-function sniff(bytes: Buffer): Format | undefined {
-  const text = (start: number, end: number) => bytes.toString("latin1", start, end);
-  if (text(0, 3) === "\xff\xd8\xff") return "jpeg";
-  if (text(0, 8) === "\x89PNG\r\n\x1a\n") return "png";
-  if (text(0, 6) === "GIF87a" || text(0, 6) === "GIF89a") return "gif";
-  if (text(0, 4) === "RIFF" && text(8, 12) === "WEBP") return "webp";
-  if (text(0, 4) === "II*\0" || text(0, 4) === "MM\0*") return "tiff";
-  if (text(4, 12) === "ftypavif" || text(4, 12) === "ftypavis") return "avif";
-  return undefined;
+/** Errors of opening a file that say nothing of the file. */
+const passing: ReadonlySet<string> = new Set(["EMFILE", "ENFILE", "ENOMEM", "EIO", "EAGAIN"]);
+
+/** What the decoder's words mean: a fault of the picture, or a lack of the machine, which must not pass for one. */
+function asFault(error: Error, file: string): Error {
+  const lines = error.message.split("\n").map((line) => line.replace(/^Input buffer has corrupt header:/, "").trim());
+  const reason = [...new Set(lines)].filter(Boolean).slice(-3).join("; ");
+  if (/out of memory|cannot allocate|allocation (failed|error)|insufficient memory|bad_alloc/i.test(error.message)) {
+    return new ResourceError(
+      `${file}: there is not enough memory to decode it: ${reason}. Free some, and begin again.`,
+    );
+  }
+  if (/timeout/i.test(error.message)) {
+    return new ResourceError(
+      `${file}: decoding it takes longer than ${DECODE_SECONDS} s. Begin again on a machine with less to do, or leave it out.`,
+    );
+  }
+  // "Unsupported image format" is what the decoder calls a header that it does not know.
+  if (/not configured|not supported|unsupported (?!image format)|labq/i.test(error.message)) {
+    return refusal(file)("unsupported-image", `it is of a kind that is not read here: ${reason}. Save it as PNG.`);
+  }
+  return refusal(file)("corrupt-image", `it cannot be decoded: ${reason}. Fetch it again.`);
 }
 
-/** An animated PNG announces its frames before the first pixels; the decoder sees only the first frame. */
-function isAnimatedPng(bytes: Buffer): boolean {
-  const frames = bytes.indexOf("acTL");
-  return sniff(bytes) === "png" && frames >= 0 && frames < bytes.indexOf("IDAT");
+/** Cyan, magenta, yellow and black as Pillow converts them: each ink takes its share of what black leaves. */
+function rgbOfInk(data: Uint8Array): Uint8Array {
+  const rgb = new Uint8Array((data.length / 4) * 3);
+  for (let from = 0, to = 0; from < data.length; from += 4) {
+    const light = 255 - data[from + 3]!;
+    for (let ink = from; ink < from + 3; ink++) {
+      const product = data[ink]! * light + 128;
+      rgb[to++] = light - (((product >> 8) + product) >> 8);
+    }
+  }
+  return rgb;
 }
 
-function threeChannels(data: Buffer, channels: number): Uint8Array {
-  const pixels = new Uint8Array(data.buffer, data.byteOffset, data.byteLength);
-  if (channels === 3) return pixels;
-  return Uint8Array.from({ length: (pixels.length / channels) * 3 }, (_, at) => pixels[Math.floor(at / 3) * channels]!);
+function threeChannels(data: Uint8Array, channels: number): Uint8Array {
+  if (channels === 3) return data;
+  const rgb = new Uint8Array((data.length / channels) * 3);
+  for (let from = 0, to = 0; from < data.length; from += channels, to += 3) rgb.fill(data[from]!, to, to + 3);
+  return rgb;
 }

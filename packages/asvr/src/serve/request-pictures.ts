@@ -2,7 +2,7 @@ import { realpathSync } from "node:fs";
 import { relative, resolve } from "node:path";
 import { fileURLToPath } from "node:url";
 import type { ChatMessage, ChatPart } from "../chat/chat-model.js";
-import { decodeBytes, decodeImage, type RgbImage } from "../data/images.js";
+import { decodeImage, type RgbImage } from "../data/images.js";
 import { resolveImage } from "../data/paths.js";
 import { DataError } from "../errors.js";
 import { ApiError } from "./api-error.js";
@@ -52,7 +52,7 @@ async function readPicture(url: string, param: string, limits: PictureLimits): P
     const start = pattern.exec(url.slice(0, 200))?.[0];
     if (start) {
       const bytes = Buffer.from(url.slice(start.length), "base64");
-      return await decodeBytes(bytes, param, { maxPixels, misnamed: "accept" });
+      return await decodeImage(bytes, { name: param, maxPixels, misnamed: "accept" });
     }
     if (url.startsWith("file:")) {
       return await decodeImage(allowedFile(url, limits.folder, refuse), { maxPixels, misnamed: "accept" });

@@ -1,6 +1,6 @@
 import { answerAll, type ChatRequest, question } from "../../chat/answer-all.js";
 import type { ChatModel } from "../../chat/chat-model.js";
-import { decodeBytes, type RgbImage } from "../../data/images.js";
+import { decodeImage, type RgbImage } from "../../data/images.js";
 import { DataError } from "../../errors.js";
 import type { Answer, Answerer, AnswerRequest } from "./answerer.js";
 import type { Picture } from "./data/table.js";
@@ -57,7 +57,7 @@ class RecentPictures {
     const known = this.#decoded.get(key);
     if (known) return known;
     const content = await picture.bytes();
-    const image = await decodeBytes(content, `picture ${key}`, { misnamed: "accept", orientation: "ignore" });
+    const image = await decodeImage(content, { name: `picture ${key}`, misnamed: "accept", orientation: "ignore" });
     if (this.#decoded.size >= 8) this.#decoded.delete(this.#decoded.keys().next().value!);
     this.#decoded.set(key, image);
     return image;

@@ -3,7 +3,7 @@ import { existsSync } from "node:fs";
 import { mkdir } from "node:fs/promises";
 import { dirname } from "node:path";
 import { noGrad, type Tensor, tensor, tidy } from "@asvr/torch";
-import { decodeBytes, readImageFile } from "../../data/images.js";
+import { decodeImage, readImageFile } from "../../data/images.js";
 import { type Preprocessing, preprocess } from "../../data/preprocess.js";
 import type { VisualCache } from "../../data/visual-cache.js";
 import type { Recipe } from "../../recipes/recipe.js";
@@ -58,7 +58,7 @@ export class PictureEncoder {
     const hash = createHash("sha256").update(bytes).digest("hex");
     this.#hashOf.set(path, hash);
     if (this.#rows.has(hash)) return;
-    const pixels = preprocess(await decodeBytes(bytes, path), ownPreprocessing(this.recipe));
+    const pixels = preprocess(await decodeImage(bytes, { name: path }), ownPreprocessing(this.recipe));
     if (this.#rows.has(hash)) return; // the same picture under another name was faster
     this.#rows.set(hash, this.#rows.size);
     this.#pending.push(pixels);

@@ -4,7 +4,7 @@
  */
 import { createHash } from "node:crypto";
 import { extname } from "node:path";
-import { type DecodeOptions, decodeBytes, type RgbImage } from "../../../data/images.js";
+import { type DecodeOptions, decodeImage, type RgbImage } from "../../../data/images.js";
 import { ConfigError } from "../../../errors.js";
 
 /** A picture of a question, as an encoded file. */
@@ -16,7 +16,7 @@ export interface Picture {
 
 /** Pixels of a picture, bounded as all pictures from elsewhere. @throws DataError as `decodeImage` */
 export async function decodePicture(picture: Picture, options: DecodeOptions = {}): Promise<RgbImage> {
-  return decodeBytes(await picture.bytes(), picture.key, { misnamed: "accept", ...options });
+  return decodeImage(await picture.bytes(), { name: picture.key, misnamed: "accept", ...options });
 }
 
 export interface Row {
