@@ -1,6 +1,9 @@
 import { readFileSync } from "node:fs";
 import { Command, CommanderError } from "commander";
+import type { DataError } from "../errors.js";
+import { firstFailure } from "../failure.js";
 import { allCommands } from "./commands.js";
+import { printJson } from "./options.js";
 
 const { version } = JSON.parse(readFileSync(new URL("../../package.json", import.meta.url), "utf8")) as {
   version: string;
@@ -21,26 +24,38 @@ export async function run(argv: readonly string[]): Promise<void> {
   try {
     await program.parseAsync(argv as string[]);
   } catch (error) {
-    process.exitCode = report(error);
+    const status = report(error);
+    if (status !== 0 && argv.includes("--json")) printJson({ error: { ...failureOf(error), status } });
+    process.exitCode = status;
   }
 }
 
 /** Says what went wrong in the fewest lines that help, and gives the exit status. */
 function report(error: unknown): number {
   if (error instanceof CommanderError) return error.exitCode === 0 ? 0 : 2; // commander has printed it
-  if (!(error instanceof Error)) {
-    process.stderr.write(`${String(error)}\n`);
-    return 1;
-  }
-  if (interruptions.has(error.name)) {
-    process.stderr.write(`${error.message}\n`);
+  const { name, message } = failureOf(error);
+  if (interruptions.has(name)) {
+    process.stderr.write(`${message}\n`);
     return 130;
   }
-  // The engine names its own command, which npx finds only where the package manager shows it to a project.
-  const message = error.message.replaceAll("npx @asvr/torch setup", "npx asvr setup");
-  process.stderr.write(`${error.name}: ${message}\n`);
-  if (unexpected.has(error.name)) process.stderr.write(`${error.stack}\n`);
-  return wrongCalls.has(error.name) ? 2 : 1;
+  process.stderr.write(`${name}: ${message}\n`);
+  if (unexpected.has(name)) process.stderr.write(`${firstFailure(error).stack}\n`);
+  return wrongCalls.has(name) ? 2 : 1;
+}
+
+/** What is told of an error, in words and with `--json`: of bad data, each fault too. */
+function failureOf(error: unknown): { name: string; message: string; faults?: DataError["faults"] } {
+  const failure = firstFailure(error);
+  if (failure instanceof CommanderError) {
+    return { name: "UsageError", message: failure.message.replace(/^error: /, "") };
+  }
+  const { name, message, faults = [] } = failure as DataError;
+  return {
+    name,
+    // The engine names its own command, which npx finds only where the package manager shows it to a project.
+    message: message.replaceAll("npx @asvr/torch setup", "npx asvr setup"),
+    ...(faults.length > 0 && { faults }),
+  };
 }
 
 // By name: the classes would load what most of a command's time goes into.

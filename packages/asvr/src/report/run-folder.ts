@@ -124,8 +124,11 @@ export interface TokenizerSummary extends z.infer<typeof tokenizerSummary> {}
 const metricsLine = z.object({
   stage: z.enum(["pretraining", "tuning"]),
   step: count,
+  /** Over both stages; lines of earlier versions have none. */
+  globalStep: count.optional(),
   loss: z.number(),
   textLoss: z.number(),
+  textAccuracy: share.optional(),
   /** Absent in a row without visual supervision. */
   visionLoss: z.number().optional(),
   /** Per depth: share of codes whose most likely prediction is right. */

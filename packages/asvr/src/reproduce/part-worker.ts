@@ -2,6 +2,7 @@
 import { mkdir } from "node:fs/promises";
 import { join } from "node:path";
 import { defaultDevice } from "@asvr/torch";
+import { firstFailure } from "../failure.js";
 import { isInterruption } from "../training/trainer.js";
 import { Lock } from "./lock.js";
 import type { PartMessage } from "./part-process.js";
@@ -54,7 +55,7 @@ async function runPart(): Promise<PartRecord> {
     await writePart(folder, done);
     return done;
   } catch (error) {
-    await writePart(folder, recordOf("started"));
+    await writePart(folder, recordOf("started")).catch(() => {}); // the reason is the part's failure, not this one
     throw error;
   }
 }
@@ -74,7 +75,7 @@ try {
 } catch (error) {
   if (isInterruption(error)) await tell({ kind: "interrupted" });
   else {
-    const { name: kind, message, stack } = error instanceof Error ? error : new Error(String(error));
+    const { name: kind, message, stack } = firstFailure(error);
     await tell({ kind: "failed", name: kind, message, stack });
   }
   process.exitCode = 1;

@@ -115,8 +115,25 @@ const damages: [string, (path: string) => void, RegExp][] = [
   ["one bit of the optimizer", (path) => flipBit(join(path, "optimizer.safetensors")), /optimizer\.safetensors: its/],
   ["a file cut short", (path) => cutShort(join(path, "random.safetensors")), /random\.safetensors: its sha256 is/],
   ["a lost file", (path) => rmSync(join(path, "model.safetensors")), /model\.safetensors is missing/],
+  ["a step that is no number", (path) => editManifest(path, { step: "x" }), /manifest\.json: step is "x": /],
+  ["a negative step", (path) => editManifest(path, { step: -3 }), /manifest\.json: step is -3: /],
+  [
+    "a step that was raised",
+    (path) => editManifest(path, { step: 1e9 }),
+    /json is not as it was written: its own sha256/,
+  ],
+  ["a lower step", (path) => editManifest(path, { step: 2 }), /json is not as it was written: its own sha256/],
+  ["no hashes", (path) => editManifest(path, { files: {} }), /files is \{\}: it must name model\.safetensors, /],
+  ["a hash that is none", (path) => editManifest(path, { files: { "model.safetensors": "1" } }), /must be a SHA-256/],
+  ["no stage", (path) => editManifest(path, { stage: undefined }), /manifest\.json: stage is missing: /],
+  ["a manifest that is a list", (path) => writeFileSync(join(path, "manifest.json"), "[]"), /json is no JSON object/],
   ["a manifest cut short", (path) => cutShort(join(path, "manifest.json")), /manifest\.json is no JSON/],
 ];
+
+function editManifest(path: string, changes: object): void {
+  const file = join(path, "manifest.json");
+  writeFileSync(file, JSON.stringify({ ...JSON.parse(readFileSync(file, "utf8")), ...changes }));
+}
 
 function flipBit(file: string): void {
   const bytes = readFileSync(file);
@@ -147,6 +164,19 @@ test("a checkpoint of another format says which", async () => {
   writeFileSync(file, readFileSync(file, "utf8").replace("asvr-checkpoint-1", "asvr-checkpoint-7"));
   using module = new nn.Linear(3, 4);
   await expect(loadModules(path, { first: module })).rejects.toThrow(/"asvr-checkpoint-7", this version reads/);
+});
+
+test("a checkpoint from before manifests had a hash of their own opens, if it is where its name says", async () => {
+  const { folder, path } = await saved();
+  const before = { sha256: undefined };
+  editManifest(path, before);
+  using trained = makeTrained();
+  await loadTraining(path, trained);
+  expect(await latestCheckpoint(folder)).toMatchObject(position);
+  editManifest(path, { ...before, step: 1e9 });
+  await expect(latestCheckpoint(folder)).rejects.toThrow(
+    /says stage tuning, step 1000000000, but its folder is tuning-step-0000003/,
+  );
 });
 
 test("weights of other sizes are listed", async () => {

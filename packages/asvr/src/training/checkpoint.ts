@@ -1,9 +1,7 @@
-import { createHash } from "node:crypto";
-import { createReadStream, existsSync } from "node:fs";
-import { mkdir, open, readdir, readFile, rename, rm, writeFile } from "node:fs/promises";
+import { existsSync } from "node:fs";
+import { mkdir, open, readdir, rename, rm, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import {
-  CheckpointError,
   type nn,
   type optim,
   randomState,
@@ -13,23 +11,9 @@ import {
   tidy,
   writeSafetensors,
 } from "@asvr/torch";
+import { checkpointName, hashOfFile, manifestText, type Position, readManifest, verifyFiles } from "./manifest.js";
 
-/** Where a run stands. Kept in the checkpoint's manifest, which is written last: without it a checkpoint is none. */
-export interface Position {
-  stage: string;
-  /** Of the stages of a run: 0 is the first. */
-  stageNumber: number;
-  /** Steps of this stage that are done. */
-  step: number;
-  /** Seconds of training so far in this stage, over all processes that worked on it. */
-  seconds: number;
-}
-
-interface Manifest extends Position {
-  format: "asvr-checkpoint-1";
-  /** sha256 of every file. */
-  files: Record<string, string>;
-}
+export type { Position } from "./manifest.js";
 
 export interface Trained {
   modules: Readonly<Record<string, nn.Module>>;
@@ -49,7 +33,7 @@ export async function saveCheckpoint(
   { modules, optimizer }: Trained,
 ): Promise<void> {
   const checkpoints = join(folder, "checkpoints");
-  const name = `${position.stage}-step-${String(position.step).padStart(7, "0")}`;
+  const name = checkpointName(position);
   const temporary = join(checkpoints, `.${name}.partial`);
   await removePartial(checkpoints);
   await mkdir(temporary, { recursive: true });
@@ -59,9 +43,8 @@ export async function saveCheckpoint(
     writeSafetensors(join(temporary, "random.safetensors"), new Map([["cpu", randomState()]]));
   });
   const files: Record<string, string> = {};
-  for (const file of (await readdir(temporary)).sort()) files[file] = await sha256(join(temporary, file));
-  const manifest: Manifest = { format: "asvr-checkpoint-1", ...position, files };
-  await writeFile(join(temporary, "manifest.json"), `${JSON.stringify(manifest, null, 2)}\n`, { flush: true });
+  for (const file of (await readdir(temporary)).sort()) files[file] = await hashOfFile(join(temporary, file));
+  await writeFile(join(temporary, "manifest.json"), manifestText(position, files), { flush: true });
   await syncFolder(temporary);
   const final = join(checkpoints, name);
   await rm(final, { recursive: true, force: true });
@@ -83,7 +66,7 @@ export function loadModules(path: string, modules: Readonly<Record<string, nn.Mo
 
 /** Hands the weights of a checkpoint, `MODULE.name`, to `use`, and frees them after it. @throws CheckpointError */
 export async function useWeights(path: string, use: (weights: Map<string, Tensor>) => void): Promise<void> {
-  await verify(path);
+  await verifyFiles(path);
   tidy(() => use(readSafetensors(join(path, "model.safetensors")).tensors));
 }
 
@@ -128,51 +111,6 @@ async function completeCheckpoints(folder: string): Promise<(Position & { path: 
     found.push({ stage, stageNumber, step, seconds, path });
   }
   return found.sort((a, b) => a.stageNumber - b.stageNumber || a.step - b.step);
-}
-
-async function readManifest(path: string): Promise<Manifest> {
-  const file = join(path, "manifest.json");
-  const manifest = parseManifest(file, await readFile(file, "utf8"));
-  if (manifest.format !== "asvr-checkpoint-1") {
-    throw new CheckpointError(
-      `${file}: the format is ${JSON.stringify(manifest.format)}, this version reads "asvr-checkpoint-1"`,
-    );
-  }
-  return manifest;
-}
-
-function parseManifest(file: string, text: string): Manifest {
-  try {
-    return JSON.parse(text) as Manifest;
-  } catch (cause) {
-    throw new CheckpointError(`${file} is no JSON. ${remedy}`, { cause });
-  }
-}
-
-const remedy = "The file was damaged or replaced: delete this checkpoint's folder to go on from the one before it.";
-
-async function verify(path: string): Promise<void> {
-  for (const [file, expected] of Object.entries((await readManifest(path)).files)) {
-    if (!existsSync(join(path, file))) {
-      throw new CheckpointError(`${join(path, file)} is missing, but the manifest names it. ${remedy}`);
-    }
-    const actual = await sha256(join(path, file));
-    if (actual !== expected) {
-      throw new CheckpointError(
-        `${join(path, file)}: its sha256 is ${actual.slice(0, 12)}…, the manifest says ${expected.slice(0, 12)}…. ${remedy}`,
-      );
-    }
-  }
-}
-
-function sha256(file: string): Promise<string> {
-  return new Promise((resolve, reject) => {
-    const hash = createHash("sha256");
-    createReadStream(file)
-      .on("data", (chunk) => hash.update(chunk))
-      .on("error", reject)
-      .on("end", () => resolve(hash.digest("hex")));
-  });
 }
 
 async function syncFolder(folder: string): Promise<void> {

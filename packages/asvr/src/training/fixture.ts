@@ -3,7 +3,7 @@ import type { PackedBatch } from "../data/packing.js";
 import { Random } from "../data/random.js";
 import { TinyModel, tiny, tinySample, tinyVisuals } from "../model/fixture.js";
 import type { StepLosses } from "./objective.js";
-import { VisionLanguageObjective } from "./objectives/vision-language.js";
+import { type VisionLanguageMetrics, VisionLanguageObjective } from "./objectives/vision-language.js";
 import { type TrainOptions, train } from "./trainer.js";
 
 const keys = ["cat", "dog", "owl", "bat", "elk"];
@@ -43,7 +43,7 @@ export class TinyObjective extends VisionLanguageObjective {
     return [...super.batches(2 * step), ...super.batches(2 * step + 1)];
   }
 
-  override losses(batch: PackedBatch, all: readonly PackedBatch[]): StepLosses {
+  override losses(batch: PackedBatch, all: readonly PackedBatch[]): StepLosses<VisionLanguageMetrics> {
     const losses = super.losses(batch, all);
     const [weight] = this.model.projector.parameters();
     return { ...losses, total: losses.total.add(weight!.sum().mul(F.rand([]).mul(1e-2))) };

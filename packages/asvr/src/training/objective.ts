@@ -1,10 +1,13 @@
 import type { nn, Tensor } from "@asvr/torch";
 
-/** What one micro-batch gives: the loss to minimise, already divided by the counts of the whole step, and its parts. */
-export interface StepLosses {
+/**
+ * What one micro-batch gives: the loss to minimise, already divided by the counts of the whole step, and its parts.
+ * `Metrics` has the names of the parts, as they are logged.
+ */
+export interface StepLosses<Metrics extends object = Record<string, unknown>> {
   total: Tensor;
   /** Scalars or vectors that add up over the micro-batches of a step; read only when the step is logged. */
-  metrics: Readonly<Record<string, Tensor>>;
+  metrics: { readonly [Name in keyof Metrics]: Tensor };
 }
 
 /**

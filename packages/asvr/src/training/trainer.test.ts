@@ -1,17 +1,18 @@
 import { spawn } from "node:child_process";
 import { createHash } from "node:crypto";
-import { mkdtempSync, readFileSync, rmSync } from "node:fs";
+import { existsSync, mkdtempSync, readFileSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { dirname, join } from "node:path";
 import { fileURLToPath } from "node:url";
-import { F, memory, setThreads, tidy } from "@asvr/torch";
+import { CheckpointError, F, memory, setThreads, tidy } from "@asvr/torch";
 import fc from "fast-check";
 import { afterAll, beforeAll, expect, test } from "vitest";
 import type { PackedBatch } from "../data/packing.js";
 import { latestCheckpoint } from "./checkpoint.js";
 import { TinyObjective, tinyTraining } from "./fixture.js";
-import type { StepLosses } from "./objective.js";
 import { Interrupted, NonFiniteError, type Progress, type TrainOptions, train } from "./trainer.js";
+
+type Losses = ReturnType<TinyObjective["losses"]>;
 
 setThreads(1); // equal to the bit only where the number of threads is; and test files run side by side
 
@@ -182,7 +183,7 @@ test("100 steps leave as many tensors as 10", async () => {
 });
 
 class BrokenObjective extends TinyObjective {
-  constructor(readonly breakLoss: (losses: StepLosses) => StepLosses) {
+  constructor(readonly breakLoss: (losses: Losses) => Losses) {
     super((step) => {
       this.#step = step;
     });
@@ -190,17 +191,17 @@ class BrokenObjective extends TinyObjective {
 
   #step = 0;
 
-  override losses(batch: PackedBatch, all: readonly PackedBatch[]): StepLosses {
+  override losses(batch: PackedBatch, all: readonly PackedBatch[]): Losses {
     const losses = super.losses(batch, all);
     return this.#step === 4 ? this.breakLoss(losses) : losses;
   }
 }
 
 test.each([
-  ["a loss", (losses: StepLosses) => ({ ...losses, total: losses.total.mul(Number.NaN) }), /"loss":null/],
+  ["a loss", (losses: Losses) => ({ ...losses, total: losses.total.mul(Number.NaN) }), /"loss":null/],
   [
     "a gradient of a finite loss", // that of a root at 0
-    (losses: StepLosses) => ({ ...losses, total: losses.total.add(losses.total.sub(losses.total).sqrt()) }),
+    (losses: Losses) => ({ ...losses, total: losses.total.add(losses.total.sub(losses.total).sqrt()) }),
     /"loss":\d/,
   ],
 ])("%s that is no number stops the run before it spoils the weights", async (_, breakLoss, shown) => {
@@ -229,17 +230,41 @@ test("what was logged since the last checkpoint is kept when a run fails", async
   expect(readLines(folder).map(withoutTimes)).toEqual(unbroken.lines.slice(0, 4));
 });
 
+test.each([0, Number.POSITIVE_INFINITY])(
+  "a folder that is deleted while it is trained is named, and does not come back: saving every %d s",
+  async (saveEverySeconds) => {
+    const folder = newFolder();
+    using objective = new TinyObjective((step) => {
+      if (step === 3) rmSync(folder, { recursive: true });
+    });
+    const stopped = train(objective, tinyTraining(folder, { saveEverySeconds, logEvery: 100 }));
+    await expect(stopped).rejects.toThrow(CheckpointError);
+    await expect(stopped).rejects.toThrow(`${folder} is gone: it was deleted or moved while it was being trained`);
+    expect(existsSync(folder)).toBe(false);
+  },
+);
+
+test("a checkpoint beyond the stage's steps, or of another stage by its number, is not taken for the end", async () => {
+  const folder = newFolder();
+  using objective = new TinyObjective();
+  await train(objective, tinyTraining(folder, { steps: 3 }));
+  const shorter = train(objective, tinyTraining(folder, { steps: 2 }));
+  await expect(shorter).rejects.toThrow(/is of step 3 of stage 1 \(tuning\), but this is stage 1 with 2 steps/);
+  const other = train(objective, tinyTraining(folder, { stageNumber: 0 }));
+  await expect(other).rejects.toThrow(/of stage 1 \(tuning\), but this is stage 0/);
+});
+
 test("a stage begins anew after another stage's checkpoint, whose lines stay in the log", async () => {
   const folder = newFolder();
   using objective = new TinyObjective();
   await train(objective, tinyTraining(folder, { stage: "pretraining", stageNumber: 0, steps: 3 }));
-  await train(objective, tinyTraining(folder, { steps: 2 }));
-  expect(readLines(folder).map(({ stage, step }) => `${stage} ${step}`)).toEqual([
-    "pretraining 0",
-    "pretraining 1",
-    "pretraining 2",
-    "tuning 0",
-    "tuning 1",
+  await train(objective, tinyTraining(folder, { steps: 2, stepsBefore: 3 }));
+  expect(readLines(folder).map(({ stage, step, globalStep }) => `${stage} ${step} ${globalStep}`)).toEqual([
+    "pretraining 0 0",
+    "pretraining 1 1",
+    "pretraining 2 2",
+    "tuning 0 3",
+    "tuning 1 4",
   ]);
   expect(await latestCheckpoint(folder)).toMatchObject({ stage: "tuning", stageNumber: 1, step: 2 });
 });

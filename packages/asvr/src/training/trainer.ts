@@ -1,7 +1,7 @@
 import { mkdir } from "node:fs/promises";
-import { keep, manualSeed, optim, type Tensor, tidy } from "@asvr/torch";
+import { CheckpointError, keep, manualSeed, optim, type Tensor, tidy } from "@asvr/torch";
 import { latestCheckpoint, loadTraining, type Position, saveCheckpoint } from "./checkpoint.js";
-import { MetricsLog } from "./metrics.js";
+import { MetricsLog, requireFolder } from "./metrics.js";
 import type { Objective } from "./objective.js";
 
 export interface TrainOptions {
@@ -11,6 +11,8 @@ export interface TrainOptions {
   /** Of the stages of a run: 0 is the first. */
   stageNumber: number;
   steps: number;
+  /** Steps of the stages before this one, for a count over all of them; 0 where left out. */
+  stepsBefore?: number;
   learningRate: number;
   /** Share of the steps in which the learning rate rises; then a cosine to 0. */
   warmupRatio: number;
@@ -57,7 +59,7 @@ export class NonFiniteError extends Error {
  * one, to the bit, on the same machine, libtorch and number of threads: batches depend on the step's number alone, and
  * a checkpoint holds weights, optimizer and random state.
  * @returns seconds of training, over all processes that worked on this stage
- * @throws Interrupted, NonFiniteError
+ * @throws Interrupted, NonFiniteError, CheckpointError
  */
 export async function train<Batch>(objective: Objective<Batch>, options: TrainOptions): Promise<number> {
   const { folder, stage, steps, signal } = options;
@@ -70,6 +72,7 @@ export async function train<Batch>(objective: Objective<Batch>, options: TrainOp
   const saved = await latestCheckpoint(folder);
   const position: Position = { stage, stageNumber: options.stageNumber, step: 0, seconds: 0 };
   if (saved?.stage === stage) {
+    requireFits(saved, options);
     await loadTraining(saved.path, trained);
     Object.assign(position, { step: saved.step, seconds: saved.seconds });
   }
@@ -84,6 +87,7 @@ export async function train<Batch>(objective: Objective<Batch>, options: TrainOp
   let savedStep = saved?.stage === stage ? position.step : -1;
   const save = async () => {
     await log.flush();
+    requireFolder(folder);
     await saveCheckpoint(folder, position, trained);
     savedStep = position.step;
     lastSave = performance.now();
@@ -123,6 +127,7 @@ export async function train<Batch>(objective: Objective<Batch>, options: TrainOp
       log.write({
         stage,
         step,
+        globalStep: (options.stepsBefore ?? 0) + step,
         loss,
         ...parts,
         learningRate,
@@ -153,6 +158,15 @@ export async function train<Batch>(objective: Objective<Batch>, options: TrainOp
   if (savedStep !== position.step) await save();
   optimizer.zeroGrad();
   return position.seconds;
+}
+
+/** @throws CheckpointError for a position that this stage can't have: the training would end there without a step */
+function requireFits(saved: Position & { path: string }, { stage, stageNumber, steps }: TrainOptions): void {
+  if (saved.stageNumber === stageNumber && saved.step <= steps) return;
+  throw new CheckpointError(
+    `${saved.path} is of step ${saved.step} of stage ${saved.stageNumber} (${stage}), but this is stage ${stageNumber} ` +
+      `with ${steps} steps. It belongs to another run or was changed: delete it to go on from the one before it.`,
+  );
 }
 
 /** Adds up what micro-batches report, without waiting for the device until it is read. */

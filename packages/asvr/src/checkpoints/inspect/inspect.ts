@@ -39,7 +39,7 @@ export async function inspectCheckpoint(path: string): Promise<Inspection> {
   }
   if (has("study.json"))
     throw new ConfigError(`${path} is the folder of a study: name one of its rows, as ${path}/asvr-s0`);
-  if (has("manifest.json")) return inspectWeights(path, join(path, "model.safetensors"), checkpointKind(path));
+  if (has("manifest.json")) return inspectWeights(path, join(path, "model.safetensors"), await checkpointKind(path));
   if (has("config.json")) return inspectWeights(path, path, hubKind(path));
   const gguf = readdirSync(path).filter((name) => name.endsWith(".gguf"));
   if (gguf.length === 1) return inspectGguf(join(path, gguf[0]!));

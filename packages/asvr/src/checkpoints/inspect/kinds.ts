@@ -1,6 +1,7 @@
 import { existsSync, readFileSync } from "node:fs";
 import { basename, join } from "node:path";
 import { ConfigError } from "../../errors.js";
+import { readManifest } from "../../training/manifest.js";
 
 /** What a folder is, and facts of its own that are worth a line each. */
 export interface Kind {
@@ -60,13 +61,13 @@ export function runKind(folder: string, newest: string | undefined): Kind {
 }
 
 /** One checkpoint of a run. */
-export function checkpointKind(folder: string): Kind {
-  const { stage, step, files } = readJson(join(folder, "manifest.json"));
-  const missing = Object.keys(isObject(files) ? files : {}).filter((file) => !existsSync(join(folder, file)));
+export async function checkpointKind(folder: string): Promise<Kind> {
+  const { stage, step, files } = await readManifest(folder);
+  const missing = Object.keys(files).filter((file) => !existsSync(join(folder, file)));
   return {
     kind: "checkpoint of asvr",
     facts: {
-      position: `stage ${String(stage)}, step ${String(step)}`,
+      position: `stage ${stage}, step ${step}`,
       files: missing.length > 0 ? `incomplete: ${missing.join(", ")} is missing` : "all that its manifest names",
     },
   };

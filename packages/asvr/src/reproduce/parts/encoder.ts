@@ -57,7 +57,14 @@ export async function trainEncoder(context: PartContext): Promise<string> {
   });
   seconds += await train(
     onScenes,
-    trainOptions(context, { folder: out, stage: "scenes", stageNumber: 1, seed: settings.sharedSeed, ...scenes }),
+    trainOptions(context, {
+      folder: out,
+      stage: "scenes",
+      stageNumber: 1,
+      stepsBefore: cells.steps,
+      seed: settings.sharedSeed,
+      ...scenes,
+    }),
   );
   tidy(() => writeSafetensors(join(out, "encoder.safetensors"), vision.stateDict()));
   return `${vision.parameterCount()} parameters, ${Math.round(seconds)} s of training`;

@@ -27,6 +27,12 @@ export interface ViewNetwork extends nn.Module {
   forwardPatches(patches: Tensor, positionIds: Tensor): { pooled: Tensor | null; loss?: Tensor };
 }
 
+/** What is logged of a step of a contrastive training. */
+export interface ContrastiveMetrics {
+  /** Share of the views whose most likely caption is true of them. */
+  accuracy: number;
+}
+
 /**
  * Trains SigLIP's towers, or a tokenizer beside a text tower, on views with captions: sigmoid loss over every pair, where a caption counts as true of each
  * view that it describes, not only of its own. Views of one batch have the same number of patches, so that a single
@@ -67,7 +73,7 @@ export class ContrastiveObjective implements Objective<ViewBatch> {
     return [{ views, captions: views.map(({ captions }) => random.pick(captions)) }];
   }
 
-  losses({ views, captions }: ViewBatch): StepLosses {
+  losses({ views, captions }: ViewBatch): StepLosses<ContrastiveMetrics> {
     const { device } = this.options;
     const { vision, text } = this.towers;
     const { pooled, loss } = vision.forwardPatches(...this.#patchesOf(views));

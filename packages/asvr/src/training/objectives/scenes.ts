@@ -22,6 +22,14 @@ interface PictureBatch {
   packed: PackedBatch;
 }
 
+/** What is logged of a step of a training on whole pictures. */
+export interface CaptioningMetrics {
+  /** Contrastive loss, the sum over the kinds of captions. */
+  contrastive: number;
+  /** Captioning loss, nats a token. */
+  captioning: number;
+}
+
 /**
  * Trains the encoder on whole pictures: sigmoid loss with each of the captions, plus a captioning loss through a small
  * decoder that reads all positions (as SigLIP 2 does). What a picture's vector may forget, a caption has to say: which
@@ -62,7 +70,7 @@ export class CaptioningObjective implements Objective<PictureBatch> {
     return [{ pictures, packed: packSamples(samples, { capacity, imageTokens, compact: true }) }];
   }
 
-  losses({ pictures, packed }: PictureBatch): StepLosses {
+  losses({ pictures, packed }: PictureBatch): StepLosses<CaptioningMetrics> {
     const { device, captioningWeight } = this.options;
     const { vision, text, captioner } = this.networks;
     const { patches } = this.data;

@@ -23,6 +23,18 @@ export interface VisionLanguageOptions {
   seed: number;
 }
 
+/** What is logged of a step of a vision-language model, or of a language model alone. */
+export interface VisionLanguageMetrics {
+  /** Nats a token. */
+  textLoss: number;
+  /** Share of supervised tokens whose most likely prediction is right. */
+  textAccuracy: number;
+  /** Nats a code; absent where the stage is not supervised. */
+  visionLoss?: number;
+  /** By depth, the share of codes whose most likely prediction is right; of two heads, one after the other. */
+  codeAccuracy?: number[];
+}
+
 /** Trains the vision-language model, or, on samples without pictures, its language model alone. */
 export class VisionLanguageObjective implements Objective<PackedBatch> {
   readonly modules: Readonly<Record<string, nn.Module>>;
@@ -59,7 +71,7 @@ export class VisionLanguageObjective implements Objective<PackedBatch> {
     return [packSamples(chosen.flat(), { capacity, imageTokens, compact: true })];
   }
 
-  losses(batch: PackedBatch, all: readonly PackedBatch[]): StepLosses {
+  losses(batch: PackedBatch, all: readonly PackedBatch[]): StepLosses<VisionLanguageMetrics> {
     const { visual, supervised, visionWeight } = this.options;
     const pictures = visual && batch.images.length > 0 ? visual.batch(batch.images.map(({ ref }) => ref.key)) : null;
     const counts = {
@@ -68,12 +80,9 @@ export class VisionLanguageObjective implements Objective<PackedBatch> {
     };
     const losses = this.model.losses(batch, pictures, { supervised, scales: lossScales(counts, visionWeight) });
     const { total, textLoss, visionLoss } = totalLoss(losses, counts, visionWeight);
-    const metrics: Record<string, Tensor> = { textLoss, textAccuracy: losses.textCorrect.div(counts.text) };
-    if (losses.codesCorrect) {
-      metrics.visionLoss = visionLoss;
-      metrics.codeAccuracy = losses.codesCorrect.div(counts.vision);
-    }
-    return { total, metrics };
+    const metrics = { textLoss, textAccuracy: losses.textCorrect.div(counts.text) };
+    if (!losses.codesCorrect) return { total, metrics };
+    return { total, metrics: { ...metrics, visionLoss, codeAccuracy: losses.codesCorrect.div(counts.vision) } };
   }
 
   describe({ sampleIds }: PackedBatch): string {
