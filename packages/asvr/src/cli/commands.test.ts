@@ -33,6 +33,12 @@ const tinyStudy = join(root, "study");
 mkdirSync(tinyStudy);
 copyFileSync(tiny, join(tinyStudy, "settings.json"));
 const out = ["--out", join(root, "never")];
+const from = (folder: string) => ["train", "micro/asvr", ...out, "--set", `startFrom=${folder}`];
+const hub = join(root, "hub");
+mkdirSync(hub);
+writeFileSync(join(hub, "config.json"), '{"model_type": "llava"}');
+const pictures = join(root, "pictures");
+mkdirSync(pictures);
 
 test.concurrent.each<[string, string[], string]>([
   ["no command", [], "Usage: asvr"],
@@ -60,6 +66,38 @@ test.concurrent.each<[string, string[], string]>([
     ["train", "table2/asvr-13b", ...out, "--set", `startFrom=${tinyStudy}`],
     "table2/asvr-13b needs text-lm-13b-shaped, which the study",
   ],
+  ["a start that is not there", from(join(root, "nothere")), "nothere does not exist. startFrom names the folder of"],
+  ["a start that is a published model", from(hub), "hub is LLaVA of Hugging Face's (LlavaForConditionalGeneration)"],
+  ["a start that is empty", from(pictures), "pictures is an empty folder, neither a study nor a run"],
+  ["a start that is a file", from(noJson), "no.json is a file, neither a study nor a run"],
+  ["a run into a model", ["train", "micro/asvr", "--out", hub, "--set", `startFrom=${tinyStudy}`], "hub is LLaVA"],
+  ["a study into a model", ["reproduce", "table1", "--settings", tiny, "--out", hub], "hub is LLaVA"],
+  ...[
+    ["language.hiddenSize=64", "language.hiddenSize is 128 there, 64 now"],
+    ["language.ropeTheta=5000", "language.ropeTheta is 10000 there, 5000 now"],
+    ["language.backbone=vicuna-7b", "needs text-lm-vicuna-7b, which the study"],
+    ["encoder.checkpoint=siglip", 'encoder.checkpoint is not set there, "siglip" now'],
+    ["encoder.selectLayer=-1", "encoder.selectLayer is -2 there, -1 now"],
+    ["encoder.selectLayer=-3", "encoder.selectLayer is -2 there, -3 now"],
+    ["encoder.tilesAside=2", "tiles (AnyRes) in packed training"],
+    ["tokenizers.semantic.layer=2", "tokenizers.semantic.layer is 3 there, 2 now"],
+    ["tokenizers.appearance.layer=2", "tokenizers.appearance.layer is 1 there, 2 now"],
+    ["tokenizers.semantic.learnedFrom=text", 'learnedFrom is "features" there, "text" now'],
+    ["tokenizers.dataShare=0.25", "needs tokenizers-0.25, codes-0.25, which the study"],
+    ["visualHead.headDim=25", "embedDim must be a multiple of headDim"],
+    ["supervision.denoises=vae", "denoises is of the kind denoising"],
+    ["stages.tuning.template=smollm2", "the language model of scale micro knows plain, v1, micro"],
+    ["stages.tuning.dataset=LLaVA-1.5-665K", "stages.tuning.dataset names published records"],
+    ["stages.tuning.betas=[0.9,1]", "stages.tuning.betas.1: "],
+    [`data.images=${pictures}`, "neither data.tuning nor data.captions is"],
+    [`data.tuning=${pictures}`, "is a folder, no file"],
+    ["scale=small", "--set scale: the argument RECIPE and --scale say it"],
+    ["name=table1/llava", "--set name: the argument RECIPE and --scale say it"],
+  ].map(([setting, message]): [string, string[], string] => [
+    `the setting ${setting}`,
+    [...from(tinyStudy), "--set", setting!],
+    message!,
+  ]),
   ["a missing argument", ["eval"], "missing required argument 'run'"],
   ["a folder that is no run", ["eval", root], "recipe.json does not exist"],
   ["a folder that is no study", ["report", root], "this is not the run folder of a study"],
@@ -82,6 +120,23 @@ test.concurrent.each<[string, string[], string]>([
   expect(stderr).toContain(message);
   expect(stdout).toBe("");
   expect(existsSync(join(root, "never"))).toBe(false);
+});
+
+test.concurrent.each<[string, string[], object]>([
+  [
+    "a refused setting",
+    ["eval", root],
+    { name: "ConfigError", message: expect.stringContaining("recipe.json"), status: 2 },
+  ],
+  [
+    "an unknown option",
+    ["data", "check", "--nope"],
+    { name: "UsageError", message: "unknown option '--nope'", status: 2 },
+  ],
+])("with --json an error is an object too: %s", async (_, args, error) => {
+  const { stdout, stderr } = await asvr(...args, "--json");
+  expect(JSON.parse(stdout)).toEqual({ error });
+  expect(stderr).not.toBe("");
 });
 
 /** As right after an install: where nothing is built yet. */

@@ -4,7 +4,7 @@ import sharp from "sharp";
 import { beforeAll, expect, test } from "vitest";
 import type { Fault } from "../data/faults.js";
 import { type PlantedData, plantFaults } from "./faults.fixture.js";
-import { asvr, readJson, temporaryFolder, writeSettings } from "./fixture.js";
+import { asvr, readJson, startAsvr, temporaryFolder, writeSettings } from "./fixture.js";
 
 // A user's own pictures and records, through the compiled command: checked, trained on, asked about, explained.
 
@@ -92,6 +92,18 @@ test("train, eval, attention: on good records, with a picture of each kind", asy
   expect(readJson(run, "recipe.json")).toMatchObject({ startFrom: study, data: { tuning: file } });
   expect(existsSync(join(run, "checkpoints", "tuning-step-0000004"))).toBe(true);
   expect(readFileSync(join(run, "tokenizer.json"), "utf8")).toContain('" colour"'); // its words are tokens
+  const made = JSON.parse(trained.stdout);
+  expect(made).toMatchObject({
+    run,
+    recipe: "table1/asvr",
+    seed: 0,
+    stages: {
+      pretraining: { steps: 2, loss: expect.any(Number), seconds: expect.any(Number) },
+      tuning: { steps: 4, visionLoss: expect.any(Number), records: planted.good.length, pictures: 8, bad: 0 },
+    },
+    parameters: { language: expect.any(Number) },
+  });
+  for (const path of Object.values<string>(made.files)) expect(existsSync(path), path).toBe(true);
 
   const args = ["eval", run, "--data", file, "--images", planted.imagesFolder];
   const evaluated = await asvr(...args, "--json");
@@ -123,13 +135,59 @@ test("faulty records stop the training before it begins; allowed, they are left 
     `${planted.faults.length} of ${planted.faults.length + planted.good.length} records`,
   );
   expect(refused.stderr).toContain(`--max-bad ${planted.faults.length}`);
-  expect(existsSync(join(root, "refused", "checkpoints", "tuning-step-0000004"))).toBe(false);
+  expect(existsSync(join(root, "refused", "metrics.jsonl"))).toBe(false); // no step of the stage before either
 
   const allowed = await train("allowed", planted.file, "--max-bad", String(planted.faults.length));
   expect(allowed.status, allowed.stderr).toBe(0);
   const note = readJson<{ records: number; bad: number; faults: Fault[] }>(root, "allowed", "data", "tuning.json");
   expect(note).toMatchObject({ records: planted.good.length, bad: planted.faults.length });
   expect(note.faults.map(({ index }) => index)).toEqual(planted.faults.map(({ index }) => index));
+}, 120_000);
+
+test.each([
+  ["no record", "[]", 2, "has no record to learn from"],
+  ["nothing", "", 1, "not-an-array"],
+])(
+  "a file with %s stops a run before a step, and before the parts of a new study",
+  async (name, text, status, message) => {
+    const file = join(root, `${name}.json`);
+    writeFileSync(file, text);
+    const out = join(root, "stopped");
+    for (const data of ["captions", "tuning"]) {
+      const own = ["--set", `data.${data}=${file}`, "--set", `data.images=${planted.imagesFolder}`];
+      const args = ["train", "micro/llava", ...own, ...steps, "--out", out];
+      const onStudy = await asvr(...args, "--set", `startFrom=${study}`);
+      expect(onStudy.status).toBe(status);
+      expect(onStudy.stderr).toContain(message);
+      expect(existsSync(join(out, "metrics.jsonl"))).toBe(false);
+
+      const elsewhere = join(root, `new-${data}`);
+      mkdirSync(elsewhere, { recursive: true });
+      const onNone = await startAsvr(args, { cwd: elsewhere }).ended;
+      expect(onNone.status).toBe(status);
+      expect(onNone.stderr).toContain(message);
+      expect(existsSync(join(elsewhere, "runs"))).toBe(false);
+    }
+  },
+  120_000,
+);
+
+test("repaired under another name, the data is taken by the same run folder; moved later, it is the same data", async () => {
+  const bad = await train("repaired", planted.file);
+  expect(bad.status).toBe(1);
+  const file = goodFile();
+  const repaired = await train("repaired", file);
+  expect(repaired.status, repaired.stderr).toBe(0);
+  const moved = join(root, "moved.json");
+  writeFileSync(moved, readFileSync(file));
+  const again = await train("repaired", moved);
+  expect(again.status, again.stderr).toBe(0);
+  expect(readJson(root, "repaired", "recipe.json")).toMatchObject({ data: { tuning: moved } });
+
+  writeFileSync(moved, JSON.stringify(JSON.parse(readFileSync(file, "utf8")).slice(1)));
+  const other = await train("repaired", moved);
+  expect(other.status).toBe(2);
+  expect(other.stderr).toContain("was begun with other data");
 }, 120_000);
 
 test("a run goes on with the data that it was begun with, and with no other", async () => {

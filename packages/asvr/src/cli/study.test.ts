@@ -111,8 +111,10 @@ test("a part that fails is named with the reason, and the next call makes it", a
     rmSync(join(folder, "parts", `${row}-s0.json`));
   }
   const failed = await reproduce("--out", folder, "--rows", "llava,asvr", "--jobs", "1", "--json");
-  expect(failed).toMatchObject({ status: 1, stdout: "" });
+  expect(failed.status).toBe(1);
   expect(failed.stderr).toMatch(/asvr-s0: .*train\.safetensors/);
+  const { error } = JSON.parse(failed.stdout);
+  expect(error).toMatchObject({ status: 1, message: expect.stringMatching(/^asvr-s0: .*train\.safetensors/) });
   expect(startedIn(failed)).toEqual(["asvr-s0"]); // nothing else is begun after it
   expect(readJson(folder, "parts", "asvr-s0.json")).toMatchObject({ state: "started" });
 
@@ -218,7 +220,12 @@ test("train: a recipe on a study's parts, changed with --set; another recipe is 
   const trained = await asvr(...args, "--set", "stages.tuning.steps=4", "--json");
   expect(trained.stderr).toContain("done in");
   expect(trained.status).toBe(0);
-  expect(JSON.parse(trained.stdout)).toEqual({ run: out, recipe: "table1/asvr", seed: 0 });
+  expect(JSON.parse(trained.stdout)).toMatchObject({
+    run: out,
+    recipe: "table1/asvr",
+    stages: { tuning: { steps: 4 } },
+    files: { checkpoint: join(out, "checkpoints", "tuning-step-0000004"), evaluation: join(out, "evaluation") },
+  });
   expect(existsSync(join(out, "checkpoints", "tuning-step-0000004", "model.safetensors"))).toBe(true);
   expect(readFileSync(join(study, "study.json"), "utf8")).toBe(before); // the study itself is as it was
 

@@ -1,23 +1,31 @@
-import { existsSync } from "node:fs";
+import { existsSync, statSync } from "node:fs";
 import { mkdir } from "node:fs/promises";
 import { dirname, join, resolve } from "node:path";
 import { setThreads } from "@asvr/torch";
 import { ConfigError } from "../errors.js";
 import type { Scale } from "../recipes/baselines.js";
+import { requireConsistent } from "../recipes/consistent.js";
+import { describeDifferences, differences } from "../recipes/differences.js";
 import { requireRunnable } from "../recipes/missing.js";
 import { derive, override, type Recipe } from "../recipes/recipe.js";
 import { recipeNamed, rowNotes, splitName } from "../recipes/tables.js";
 import { Lock } from "../reproduce/lock.js";
+import { requireMatchingParts } from "../reproduce/match-parts.js";
 import { fasterMatmul } from "../reproduce/matmul.js";
+import { checkOwnData } from "../reproduce/parts/own-data.js";
 import { writeTokenizer } from "../reproduce/parts/own-words.js";
+import { type PartProgress, readPart } from "../reproduce/parts/part.js";
+import { stageNames } from "../reproduce/parts/prepare.js";
 import { runRow } from "../reproduce/parts/row.js";
-import { planStudy, sharedParts } from "../reproduce/plan.js";
+import { sharedParts } from "../reproduce/plan.js";
 import { STUDY_TABLES, type StudySettings, settingsOf, withTokenizers } from "../reproduce/settings.js";
-import { readRecipe, type Start, startOf } from "../reproduce/start.js";
+import { readRecipe, requireNoForeignModel, requireStart, type Start, startOf } from "../reproduce/start.js";
 import { readSettings, runStudy } from "../reproduce/study.js";
+import { latestCheckpoint } from "../training/checkpoint.js";
 import { commandContext } from "./context.js";
 import { interruptSignal, oneOf, printJson, studyFolder } from "./options.js";
 import { progressDisplay } from "./progress.js";
+import { describeTrained, trainedRun } from "./trained.js";
 
 export interface TrainOptions {
   scale: string;
@@ -34,10 +42,20 @@ export async function train(name: string, options: TrainOptions): Promise<void> 
   const display = progressDisplay();
   const signal = interruptSignal(display);
   const { recipe, start, settings } = await recipeOf(name, scale, options);
-  requireParts(recipe, start.study, settings);
+  await requireMatchingParts(recipe, start, settings);
+  requireNoForeignModel(options.out);
   await requireSameRun(options.out, recipe);
   let lock: Lock | undefined;
   try {
+    const files = [recipe.data.captions, recipe.data.tuning].filter((file) => file !== null);
+    if (files.length > 0 && !(await areMade(start.study, sharedParts(recipe)))) {
+      // Encoding the pictures would find the same faults, minutes later.
+      const onProgress = (progress: PartProgress) => display.update("own data", progress);
+      display.start("own data");
+      const begun = performance.now();
+      for (const file of files) await checkOwnData(file, recipe, { maxBad: options.maxBad, onProgress, signal });
+      display.done("own data", (performance.now() - begun) / 1000);
+    }
     await runStudy({
       folder: start.study,
       settings,
@@ -61,9 +79,9 @@ export async function train(name: string, options: TrainOptions): Promise<void> 
     await lock?.release();
     display.close();
   }
-  const result = { run: options.out, recipe: recipe.name, seed: recipe.seed };
+  const result = await trainedRun(options.out, recipe);
   if (options.json) printJson(result);
-  else process.stdout.write(`${options.out}: trained; ${nextStep(recipe, options.out)}\n`);
+  else process.stdout.write(`${describeTrained(result)}${nextStep(recipe, options.out)}\n`);
 }
 
 function nextStep({ data }: Recipe, out: string): string {
@@ -87,9 +105,15 @@ interface Plan {
 }
 
 async function recipeOf(name: string, scale: Scale, { seed, set }: TrainOptions): Promise<Plan> {
-  const asked = set.reduce(override, derive(recipeNamed(name, scale), { seed }));
-  requireRunnable(asked);
-  const [named, row] = splitName(asked.name);
+  for (const setting of ["name", "scale"]) {
+    if (!set.some((assignment) => assignment.startsWith(`${setting}=`))) continue;
+    throw new ConfigError(`--set ${setting}: the argument RECIPE and --scale say it`);
+  }
+  const base = derive(recipeNamed(name, scale), { seed });
+  const first = set.reduce(override, base);
+  requireRunnable(first);
+  requireConsistent(first);
+  const [named, row] = splitName(first.name);
   const table = oneOf<StudyTable>("the table", named, STUDY_TABLES);
   if (rowNotes(table, row).role === "equal-time") {
     throw new ConfigError(
@@ -97,44 +121,45 @@ async function recipeOf(name: string, scale: Scale, { seed, set }: TrainOptions)
         "or train micro/llava with --set stages.tuning.steps=COUNT",
     );
   }
-  const ofScale = asked.scale as StudySettings["scale"]; // others were refused
-  const start = await startOf(asked.startFrom ?? studyFolder(table, ofScale));
+  const ofScale = first.scale as StudySettings["scale"]; // others were refused
+  const usual = studyFolder(table, ofScale);
+  await requireStart(first.startFrom ?? usual, usual);
+  const start = await startOf(first.startFrom ?? usual);
   const settings = await studySettings(start.study, table, ofScale);
-  if (settings.scale !== asked.scale) {
+  if (settings.scale !== first.scale) {
     throw new ConfigError(
-      `${name} is of the scale ${asked.scale}, but ${start.study} is a study of the scale ${settings.scale}`,
+      `${name} is of the scale ${first.scale}, but ${start.study} is a study of the scale ${settings.scale}`,
     );
   }
+  // The tokenizers learned as the study says; what is set is held against that.
+  const asked = set.reduce(override, withTokenizers(settings, base));
   const own = set.some((assignment) => assignment.startsWith("threads="));
   const recipe = derive(asked, {
     data: existing(asked.data),
-    tokenizers: withTokenizers(settings, asked).tokenizers, // they learned as the study says
     startFrom: start.run ?? start.study,
     ...(!own && { threads: settings.threads }),
   });
   return { recipe, start, settings };
 }
 
-/** The same with absolute paths: a run may be gone on with from any folder. @throws ConfigError for what is not there */
+/** Whether all these parts of a study were made before. */
+async function areMade(study: string, parts: readonly string[]): Promise<boolean> {
+  const records = await Promise.all(parts.map((part) => readPart(study, part)));
+  return records.every((record) => record?.state === "done");
+}
+
+/** Paths of data made absolute: a run may be gone on with from any folder. @throws ConfigError for what is not there */
 function existing(data: Recipe["data"]): Pick<Recipe["data"], "captions" | "tuning" | "images"> {
   const absolute = (key: "captions" | "tuning" | "images") => {
     const path = data[key];
     if (path === null) return null;
     if (!existsSync(path)) throw new ConfigError(`data.${key}: ${resolve(path)} does not exist`);
+    const isFolder = statSync(path).isDirectory();
+    if (key === "images" && !isFolder) throw new ConfigError(`data.${key}: ${resolve(path)} is a file, no folder`);
+    if (key !== "images" && isFolder) throw new ConfigError(`data.${key}: ${resolve(path)} is a folder, no file`);
     return resolve(path);
   };
   return { captions: absolute("captions"), tuning: absolute("tuning"), images: absolute("images") };
-}
-
-/** @throws ConfigError when the study has no tokenizer or language model like the recipe's */
-function requireParts({ name, ...recipe }: Recipe, study: string, settings: StudySettings): void {
-  const made = planStudy(settings).map((part) => part.name);
-  const lacking = sharedParts(recipe).filter((part) => !made.includes(part));
-  if (lacking.length === 0) return;
-  throw new ConfigError(
-    `${name} needs ${lacking.join(", ")}, which the study ${study} does not make: ` +
-      "name another study with --set startFrom=FOLDER, or one that is made first",
-  );
 }
 
 /** A run folder goes on with the recipe that it was begun with, and with nothing else. @throws ConfigError */
@@ -147,19 +172,19 @@ async function requireSameRun(out: string, recipe: Recipe): Promise<void> {
   if (begun.startFrom === null) {
     throw new ConfigError(`${out} is a row of the study ${dirname(resolve(out))}: choose another folder with --out`);
   }
-  const different = differences(begun, recipe);
+  const saved = await latestCheckpoint(out);
+  const hasBegun = (data: "captions" | "tuning") =>
+    saved !== undefined && stageNames.some((stage, at) => at <= saved.stageNumber && begun.stages[stage].data === data);
+  const different = differences(begun, recipe).filter(({ path, there, now }) => {
+    // Data may be repaired under another name until a step was made with it, and moved after that: whether its content
+    // is what the run began with is seen when it is read.
+    if (path === "data.images") return false;
+    if (path !== "data.captions" && path !== "data.tuning") return true;
+    return hasBegun(path === "data.captions" ? "captions" : "tuning") && (there === null || now === null);
+  });
   if (different.length > 0) {
-    throw new ConfigError(`${out} holds another run: ${different.join("; ")}. Choose another folder with --out.`);
+    throw new ConfigError(
+      `${out} holds another run: ${describeDifferences(different)}. Choose another folder with --out.`,
+    );
   }
-}
-
-/** Where two recipes differ: "stages.tuning.steps is 800 there, 400 now". */
-function differences(there: unknown, now: unknown, path = ""): string[] {
-  const areObjects = [there, now].every((value) => typeof value === "object" && value !== null);
-  if (!areObjects) {
-    return there === now ? [] : [`${path} is ${JSON.stringify(there)} there, ${JSON.stringify(now)} now`];
-  }
-  const [first, second] = [there, now] as Record<string, unknown>[];
-  const keys = new Set([...Object.keys(first!), ...Object.keys(second!)]);
-  return [...keys].flatMap((key) => differences(first![key], second![key], path ? `${path}.${key}` : key));
 }

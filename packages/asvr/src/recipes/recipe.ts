@@ -3,6 +3,8 @@ import { ConfigError } from "../errors.js";
 
 const count = z.number().int().positive();
 
+const beta = z.number().min(0).lt(1);
+
 /** AdamW with a cosine schedule; the authors' settings are the defaults. */
 const optimization = z.strictObject({
   steps: count,
@@ -10,7 +12,7 @@ const optimization = z.strictObject({
   batchSize: count,
   learningRate: z.number().positive(),
   warmupRatio: z.number().min(0).max(1).default(0.03),
-  betas: z.tuple([z.number(), z.number()]).default([0.9, 0.999]),
+  betas: z.tuple([beta, beta]).default([0.9, 0.999]),
   weightDecay: z.number().min(0).default(0),
   maxGradNorm: z.number().positive().default(1),
 });
@@ -84,17 +86,21 @@ const tokenizers = z.strictObject({
   dataShare: z.number().positive().max(1).optional(),
 });
 
-const visualHead = z.strictObject({ embedDim: count, headDim: count, layers: count });
+const visualHead = z
+  .strictObject({ embedDim: count, headDim: count, layers: count })
+  .refine(({ embedDim, headDim }) => embedDim % headDim === 0, "embedDim must be a multiple of headDim");
 
-const supervision = z.strictObject({
-  kind: z.enum(["none", "semantic", "appearance", "dual", "control", "denoising"]),
-  /** Of kind "denoising" (ROSS): whose features of the picture are denoised. */
-  denoises: z.enum(["vae", "siglip"]).optional(),
-  /** "same": hidden state i predicts the codes of position i (authors' code); "next": Eq. 2 as printed. */
-  alignment: z.enum(["same", "next"]),
-  /** Of L_vision in L = L_text + weight · L_vision; the paper's is 1. */
-  weight: z.number().positive(),
-});
+const supervision = z
+  .strictObject({
+    kind: z.enum(["none", "semantic", "appearance", "dual", "control", "denoising"]),
+    /** Of kind "denoising" (ROSS): whose features of the picture are denoised. */
+    denoises: z.enum(["vae", "siglip"]).optional(),
+    /** "same": hidden state i predicts the codes of position i (authors' code); "next": Eq. 2 as printed. */
+    alignment: z.enum(["same", "next"]),
+    /** Of L_vision in L = L_text + weight · L_vision; the paper's is 1. */
+    weight: z.number().positive(),
+  })
+  .refine(({ kind, denoises }) => denoises === undefined || kind === "denoising", "denoises is of the kind denoising");
 export interface SupervisionSettings extends z.infer<typeof supervision> {}
 
 const data = z.strictObject({
@@ -188,18 +194,33 @@ export function override(recipe: Recipe, assignment: string): Recipe {
   const [path, ...rest] = assignment.split("=");
   if (!path || rest.length === 0) throw new ConfigError(`--set ${assignment}: write it as path=value`);
   const keys = path.split(".");
-  let place: unknown = recipe;
+  let place: unknown = recipeSchema;
   for (const [depth, key] of keys.entries()) {
-    if (!isObject(place) || !Object.hasOwn(place, key)) {
-      const known = isObject(place) ? Object.keys(place).join(", ") : "nothing";
+    const known = fieldsOf(place);
+    if (!Object.hasOwn(known, key)) {
+      const has = Object.keys(known).join(", ") || "nothing";
       throw new ConfigError(
-        `--set ${path}: ${keys.slice(0, depth).join(".") || "the recipe"} has no "${key}"; it has ${known}`,
+        `--set ${path}: ${keys.slice(0, depth).join(".") || "the recipe"} has no "${key}"; it has ${has}`,
       );
     }
-    place = place[key];
+    place = known[key];
   }
   const difference = keys.reduceRight<unknown>((inner, key) => ({ [key]: inner }), parseValue(rest.join("=")));
   return derive(recipe, difference as Difference);
+}
+
+/** What can be set inside a setting: the schema says it, as a recipe has only those optional ones that are set. */
+function fieldsOf(schema: unknown): Readonly<Record<string, unknown>> {
+  let inner = schema;
+  while (
+    inner instanceof z.ZodOptional ||
+    inner instanceof z.ZodNullable ||
+    inner instanceof z.ZodDefault ||
+    inner instanceof z.ZodPrefault
+  ) {
+    inner = inner.unwrap();
+  }
+  return inner instanceof z.ZodObject ? inner.shape : {};
 }
 
 function parseValue(text: string): unknown {

@@ -12,6 +12,7 @@ import { type PartProgress, type PartRecord, readPart, writeJson } from "./parts
 import { notesOf, type Part, planStudy, rowRecipe } from "./plan.js";
 import { revision, versions } from "./provenance.js";
 import { rowSettings, type StudySettings, settingsSchema } from "./settings.js";
+import { requireNoForeignModel } from "./start.js";
 
 export interface StudyEvents {
   /** Parts that were finished before; nothing is done for them. */
@@ -48,6 +49,7 @@ export async function runStudy(options: StudyOptions): Promise<number> {
   const settings = settingsSchema.parse(options.settings);
   const planned = planStudy(settings);
   const parts = only ? planned.filter(({ name }) => only.includes(name)) : planned;
+  requireNoForeignModel(folder);
   await mkdir(folder, { recursive: true });
   if (only && (await staleParts(folder, parts)).length === 0 && (await doneParts(folder, parts)).size === parts.length)
     return 0; // another process may well work on the rows

@@ -4,10 +4,12 @@ import { mkdir, readFile } from "node:fs/promises";
 import { dirname, join, parse } from "node:path";
 import { type Dataset, readDataset } from "../../data/dataset.js";
 import { countBad, countKinds, requireWithinBudget } from "../../data/faults.js";
+import { decodeImage } from "../../data/images.js";
 import type { VisualCache } from "../../data/visual-cache.js";
 import { ConfigError } from "../../errors.js";
-import type { ConversationTemplate } from "../../language/conversation.js";
-import type { TextTokenizer } from "../../language/tokenizer.js";
+import { type ConversationTemplate, templates } from "../../language/conversation.js";
+import { TextTokenizer } from "../../language/tokenizer.js";
+import { buildTokenizer, buildTokenizerConfig } from "../../micro/tokenizer.js";
 import type { Recipe } from "../../recipes/recipe.js";
 import type { FrozenParts } from "./load.js";
 import { PictureEncoder } from "./own-pictures.js";
@@ -58,12 +60,41 @@ export async function readOwnData(context: PartContext, options: OwnDataOptions)
     await encoder.save(); // also when it is stopped: the next call goes on from here
   }
   requireWithinBudget(dataset.faults, dataset.total, maxBad, `records of ${file}`);
-  if (dataset.records.length === 0) throw new ConfigError(`${file} has no record to learn from or to ask about`);
+  requireSome(file, dataset.records);
   return { ...dataset, visual: encoder.cache(dataset.pictures), hashOf: (path) => encoder.hashOf(path) };
 }
 
+/**
+ * Looks at a user's records and pictures before there are parts to encode them with: what is wrong with them is told
+ * before a study is made for them. A record's length is told by the tokenizer of the run alone, which comes later.
+ * @throws DataError as `readOwnData` does
+ */
+export async function checkOwnData(
+  file: string,
+  { data, stages }: Recipe,
+  { maxBad, onProgress, signal }: Pick<PartContext, "onProgress" | "signal"> & { maxBad: number },
+): Promise<void> {
+  const used = Object.values(stages).filter((stage) => stage && data[stage.data] === file);
+  const tokenizer = new TextTokenizer(buildTokenizer(), buildTokenizerConfig());
+  const template = templates[used[0]?.template ?? "micro"];
+  const { faults, total, records } = await readDataset(file, {
+    ...(data.images !== null && { imagesFolder: data.images }),
+    duplicateIds: "fault",
+    samples: { tokenizer, template, imageTokens: 0, maxLength: Number.POSITIVE_INFINITY },
+    lookAt: async (path) => void (await decodeImage(path)),
+    onProgress: (done, total) => onProgress({ phase: `looking at pictures of ${parse(file).base}`, done, total }),
+    signal,
+  });
+  requireWithinBudget(faults, total, maxBad, `records of ${file}`);
+  requireSome(file, records);
+}
+
+function requireSome(file: string, records: readonly unknown[]): void {
+  if (records.length === 0) throw new ConfigError(`${file} has no record to learn from or to ask about`);
+}
+
 /** What a run noted of its data when it began: the same run must not go on with other data. */
-interface DataNote {
+export interface DataNote {
   file: string;
   /** Of the records and of their pictures. */
   sha256: string;
@@ -76,10 +107,15 @@ interface DataNote {
 
 /**
  * Writes what was read, with every record that was left out and why, to `data/STAGE.json` of the run folder.
+ * @param isBegun whether the stage has made a step: until then its data may still be repaired
  * @returns a sentence about it
- * @throws ConfigError when the run began with other data
+ * @throws ConfigError when the stage began with other data
  */
-export async function noteData(out: string, stage: string, file: string, data: OwnData): Promise<string> {
+export async function noteData(
+  out: string,
+  stage: string,
+  { file, data, isBegun }: { file: string; data: OwnData; isBegun: boolean },
+): Promise<string> {
   const hash = createHash("sha256").update(await readFile(file));
   for (const picture of data.pictures) hash.update(data.hashOf(picture));
   const note: DataNote = {
@@ -91,7 +127,7 @@ export async function noteData(out: string, stage: string, file: string, data: O
     faults: data.faults,
   };
   const path = join(out, "data", `${stage}.json`);
-  if (existsSync(path)) {
+  if (isBegun && existsSync(path)) {
     const begun = JSON.parse(await readFile(path, "utf8")) as DataNote;
     if (begun.sha256 !== note.sha256) {
       throw new ConfigError(

@@ -5,6 +5,7 @@ import { readRecords } from "../../data/records.js";
 import type { buildTokenizer } from "../../micro/tokenizer.js";
 import { MOST_NEW_WORDS, withWords } from "../../micro/vocabulary.js";
 import type { Recipe } from "../../recipes/recipe.js";
+import { latestCheckpoint } from "../../training/checkpoint.js";
 import { layout } from "../layout.js";
 import type { Start } from "../start.js";
 import { writeJson } from "./part.js";
@@ -15,10 +16,13 @@ export function tokenizerFile(study: string, run: string): string {
   return existsSync(own) ? own : layout.textTokenizer(study);
 }
 
-/** Gives a run its text tokenizer: that of where it starts, with the words of its own data. Once: ids must not change. */
+/**
+ * Gives a run its text tokenizer: that of where it starts, with the words of its own data. Ids must not change after a
+ * step; until then the data may still be repaired.
+ */
 export async function writeTokenizer(out: string, { data }: Recipe, start: Start): Promise<void> {
   const file = join(out, "tokenizer.json");
-  if (existsSync(file)) return;
+  if (existsSync(file) && (await latestCheckpoint(out))) return;
   // A published language model spells any word with the tokens that it has.
   if (existsSync(layout.publishedModel(start.study))) return;
   await mkdir(out, { recursive: true });

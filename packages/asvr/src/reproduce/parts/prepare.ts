@@ -8,6 +8,7 @@ import type { TextTokenizer } from "../../language/tokenizer.js";
 import { buildVisionLanguageModel } from "../../model/build.js";
 import type { VisionLanguageModel } from "../../model/lvlm.js";
 import type { Recipe } from "../../recipes/recipe.js";
+import { latestCheckpoint } from "../../training/checkpoint.js";
 import { VisionLanguageObjective } from "../../training/objectives/vision-language.js";
 import { layout } from "../layout.js";
 import { loadVisualCache } from "./codes.js";
@@ -26,8 +27,13 @@ export interface PreparedRow {
   tokenizer: TextTokenizer;
   parts: FrozenParts;
   imageTokens: number;
-  /** @param maxBad of a user's own records, how many faulty ones may be left out */
-  objective: (stage: StageName, maxBad?: number) => Promise<VisionLanguageObjective>;
+  /**
+   * Reads and checks the data of a stage, once.
+   * @param maxBad of a user's own records, how many faulty ones may be left out
+   */
+  read: (stage: StageName, maxBad?: number) => Promise<void>;
+  /** The stage as something to train; its data is read where it was not. */
+  objective: (stage: StageName) => Promise<VisionLanguageObjective>;
   [Symbol.dispose](): void;
 }
 
@@ -57,7 +63,9 @@ export async function prepareRow(context: PartContext, recipe: Recipe, out: stri
       const codesFile = join(out, "codes", `${data}.safetensors`);
       const { images } = recipe.data;
       const own = await readOwnData(context, { ...common, file, images, recipe, parts, codesFile, maxBad });
-      context.onNote?.(await noteData(out, stage, file, own));
+      const saved = await latestCheckpoint(out);
+      const isBegun = saved !== undefined && saved.stageNumber >= stageNames.indexOf(stage);
+      context.onNote?.(await noteData(out, stage, { file, data: own, isBegun }));
       return own;
     }
     const records = join(layout.data(folder), `${data}.json`);
@@ -69,8 +77,11 @@ export async function prepareRow(context: PartContext, recipe: Recipe, out: stri
   };
   let worldVisual: VisualCache | undefined; // both stages show the same pictures
   const stages = new Map<StageName, StageData>();
-  const objective = async (stage: StageName, maxBad = 0) => {
+  const read = async (stage: StageName, maxBad = 0) => {
     if (!stages.has(stage)) stages.set(stage, await readStage(stage, maxBad));
+  };
+  const objective = async (stage: StageName) => {
+    await read(stage);
     const { samples, visual } = stages.get(stage)!;
     const { trainable, batchSize, supervised } = recipe.stages[stage];
     return new VisionLanguageObjective(model, {
@@ -89,7 +100,7 @@ export async function prepareRow(context: PartContext, recipe: Recipe, out: stri
     for (const owned of [model, ...Object.values(parts)]) owned.dispose();
     for (const visual of new Set([...stages.values()].map(({ visual }) => visual))) visual?.dispose();
   };
-  return { model, tokenizer, parts, imageTokens, objective, [Symbol.dispose]: dispose };
+  return { model, tokenizer, parts, imageTokens, read, objective, [Symbol.dispose]: dispose };
 }
 
 /** Pictures are known by their path in the data folder, as in the cache of features and codes. */

@@ -1,11 +1,13 @@
+import { existsSync } from "node:fs";
 import { mkdir, readFile } from "node:fs/promises";
 import { join } from "node:path";
+import { CheckpointError } from "@asvr/torch";
 import type { Recipe } from "../../recipes/recipe.js";
 import type { SeedResult } from "../../report/run-folder.js";
 import { latestCheckpoint } from "../../training/checkpoint.js";
 import { train } from "../../training/trainer.js";
 import { revision, versions } from "../provenance.js";
-import { startOf } from "../start.js";
+import { readRecipe, startOf } from "../start.js";
 import { answerTestSets } from "./answer.js";
 import { type PartContext, trainOptions, writeJson } from "./part.js";
 import { prepareRow, type StageName, stageNames } from "./prepare.js";
@@ -16,17 +18,33 @@ import { prepareRow, type StageName, stageNames } from "./prepare.js";
  */
 export async function runRow(context: PartContext, recipe: Recipe, out: string, maxBad = 0): Promise<string> {
   await mkdir(out, { recursive: true });
-  const madeWith = { ...versions(), ...(await revision()), matmul: context.settings.matmul };
-  await writeJson(join(out, "recipe.json"), { ...recipe, madeWith });
   using row = await prepareRow(context, recipe, out);
   const saved = await latestCheckpoint(out);
-  for (const stage of await stagesOf(recipe)) {
-    const stageNumber = stageNames.indexOf(stage);
-    if (saved && saved.stageNumber > stageNumber) continue; // the next stage's checkpoint holds what this one learned
+  if (saved && stageNames[saved.stageNumber] !== saved.stage) {
+    throw new CheckpointError(`${saved.path} is of stage ${saved.stageNumber}, ${saved.stage}, which a run has not`);
+  }
+  const stages = await stagesOf(recipe);
+  // The next stage's checkpoint holds what an earlier one learned.
+  const isBehind = (stage: StageName) => saved !== undefined && saved.stageNumber > stageNames.indexOf(stage);
+  const before = existsSync(join(out, "recipe.json")) ? (await readRecipe(out)).data : recipe.data;
+  const isMoved = before.images !== recipe.data.images;
+  // What is wrong with the data of any stage is told before the first step, not after the stages before it.
+  for (const stage of stages) {
+    const { data } = recipe.stages[stage];
+    if (!isBehind(stage) || isMoved || before[data] !== recipe.data[data]) await row.read(stage, maxBad);
+  }
+  // Only now: a run has begun when its data was found to be good.
+  const madeWith = { ...versions(), ...(await revision()), matmul: context.settings.matmul };
+  await writeJson(join(out, "recipe.json"), { ...recipe, madeWith });
+  let stepsBefore = 0;
+  for (const stage of stages) {
     const { steps, learningRate, warmupRatio, betas, weightDecay, maxGradNorm } = recipe.stages[stage];
-    const options = { steps, learningRate, warmupRatio, betas, weightDecay, maxGradNorm, seed: recipe.seed };
-    const objective = await row.objective(stage, maxBad);
-    await train(objective, trainOptions(context, { folder: out, stage, stageNumber, ...options }));
+    if (!isBehind(stage)) {
+      const optimization = { learningRate, warmupRatio, betas, weightDecay, maxGradNorm, seed: recipe.seed };
+      const place = { folder: out, stage, stageNumber: stageNames.indexOf(stage), steps, stepsBefore };
+      await train(await row.objective(stage), trainOptions(context, { ...place, ...optimization }));
+    }
+    stepsBefore += steps;
   }
   const started = performance.now();
   if (recipe.data.tuning === null) await answerTestSets(context, recipe, row, out);
