@@ -99,13 +99,14 @@ function trainCommand(): Command {
     .option("--seed <seed>", "draws initialisations and the order of the data", wholeNumber, 0)
     .option("--set <path=value>", "override one setting of the recipe; may be repeated", collect, [])
     .option("--max-bad <count>", "of your own records, faulty ones that may be left out", wholeNumber, 0)
-    .option("--json", "print the result as one JSON object", false)
+    .option("--json", "print losses, seconds, counts and paths of what was written as one JSON object", false)
     .addHelpText(
       "after",
       `
 Your own data: data.tuning is a LLaVA-format file of questions with answers, data.images the folder of its pictures;
-data.captions, if given, is a file of captions for pretraining. startFrom is the folder of a study (default: ${DEFAULT_START},
-made first where it is missing), for its encoder, tokenizers and language model; or a run, whose model is tuned further.
+data.captions, if given, is a file of captions for pretraining. startFrom is the folder of a study, for its encoder, tokenizers
+and language model (default: ${DEFAULT_START}, made first where that is missing); or a run, whose model is tuned further.
+Data of all stages is looked at before anything is trained.
 
 Examples:
   asvr train micro/asvr --seed 3 --set stages.tuning.steps=1600 --out runs/longer

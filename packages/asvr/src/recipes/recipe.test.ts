@@ -62,13 +62,17 @@ test("one setting is overridden by its path", () => {
   expect(override(base, 'stages.tuning.trainable=["projector"]').stages.tuning.trainable).toEqual(["projector"]);
   expect(override(base, 'supervision={"weight":2}').supervision).toEqual({ ...base.supervision, weight: 2 });
   expect(override(base, "title=a = b").title).toBe("a = b");
+  // What the schema has and this recipe has not.
+  expect(override(base, "language.backbone=mistral-7b").language.backbone).toBe("mistral-7b");
+  expect(override(base, "data.share=0.5").data.share).toBe(0.5);
+  expect(override(base, "encoder.tilesAside=2").encoder.tilesAside).toBe(2);
 });
 
 test.each([
   ["stages.tuning.step=4", /--set stages\.tuning\.step: stages\.tuning has no "step"; it has .*steps/],
   ["stage.tuning=4", /the recipe has no "stage"; it has name, title/],
   ["seed.deep=4", /seed has no "deep"; it has nothing/],
-  ["stages.toString=4", /stages has no "toString"; it has pretraining, tuning/],
+  ["stages.toString=4", /stages has no "toString"; it has pretraining, middle, tuning/],
   ["stages.tuning.trainable.length=4", /trainable has no "length"/],
   ["seed", /--set seed: write it as path=value/],
   ["=4", /write it as path=value/],
