@@ -2,9 +2,9 @@
 // and whose files a package manager may share between projects.
 import { createHash } from "node:crypto";
 import { accessSync, constants, existsSync, mkdirSync, readdirSync, readFileSync, statSync } from "node:fs";
-import { homedir } from "node:os";
 import { dirname, join, resolve } from "node:path";
 import { fileURLToPath } from "node:url";
+import { pathFrom, userCache } from "./expand-path.mjs";
 import { SetupError } from "./setup-error.mjs";
 
 export const packageRoot = dirname(dirname(fileURLToPath(import.meta.url)));
@@ -13,7 +13,7 @@ export const native = join(packageRoot, "native");
 
 /** ASVR_CACHE, or `asvr` in the user's folder for caches. */
 export function cacheFolder() {
-  return resolve(process.env.ASVR_CACHE || join(process.env.XDG_CACHE_HOME || join(homedir(), ".cache"), "asvr"));
+  return resolve(pathFrom("ASVR_CACHE") ?? join(userCache(), "asvr"));
 }
 
 /**

@@ -3,6 +3,7 @@ import { spawnSync } from "node:child_process";
 import { existsSync, readFileSync, renameSync, rmSync } from "node:fs";
 import { join, resolve } from "node:path";
 import { cacheFolder, makeFolder } from "./cache.mjs";
+import { pathFrom } from "./expand-path.mjs";
 import { SetupError } from "./setup-error.mjs";
 
 /** The version that a private copy gets, and with which every figure of this project was made. */
@@ -25,8 +26,9 @@ const CUDA_STUBS = ["nvidia-cuda-runtime==13.2.86", "nvidia-cuda-cupti==13.2.86"
  */
 export function findLibtorch() {
   const tried = [];
-  if (process.env.LIBTORCH) {
-    const root = resolve(process.env.LIBTORCH);
+  const named = pathFrom("LIBTORCH");
+  if (named) {
+    const root = resolve(named);
     const missing = missingIn(root);
     if (missing) {
       throw new SetupError(

@@ -7,12 +7,14 @@ import { openGguf } from "../checkpoints/gguf/file.js";
 import { loadGgufLanguageModel } from "../checkpoints/gguf/language-model.js";
 import { tokenizerFromGguf } from "../checkpoints/gguf/tokenizer.js";
 import { type HubOptions, resolveCheckpoint } from "../checkpoints/hub/resolve.js";
+import { nameTower } from "../checkpoints/known-towers.js";
 import { loadLanguageModel } from "../checkpoints/language-model.js";
 import { loadLlava, loadLlavaNext } from "../checkpoints/llava.js";
 import type { LoadOptions } from "../checkpoints/load-module.js";
 import { loadOriginalLlava, type OriginalOptions, towerToFetch } from "../checkpoints/original-llava.js";
 import { isOriginalLlava, type LanguageKind } from "../checkpoints/original-llava-config.js";
 import { readPreprocessing } from "../checkpoints/preprocessor-config.js";
+import { requireNoAdapter, requirePlainWeights, requireWholeGguf } from "../checkpoints/whole-model.js";
 import { ConfigError } from "../errors.js";
 import type { BuiltInTemplate } from "../language/built-in-templates.js";
 import { ChatTemplate, type TemplateTokens } from "../language/chat-template.js";
@@ -49,6 +51,7 @@ export async function openChatModel(path: string, options: OpenOptions = {}): Pr
     );
   }
   if (existsSync(join(folder, "recipe.json"))) return openRun(folder, options);
+  requireNoAdapter(folder);
   const file = join(folder, "config.json");
   if (!existsSync(file)) {
     throw new ConfigError(
@@ -56,6 +59,7 @@ export async function openChatModel(path: string, options: OpenOptions = {}): Pr
     );
   }
   const config = readConfig(file);
+  requirePlainWeights(config, { file });
   const stored = { adopt: true, ...options, dtype: options.dtype ?? "stored" } as const;
   if (isOriginalLlava(config)) return openOriginal(folder, stored);
   if (config.model_type === "llava" || config.model_type === "llava_next") {
@@ -85,6 +89,7 @@ function openLanguageModel(folder: string, options: OpenOptions): ChatModel {
 /** Quantised weights are decoded: to float32, unless another dtype is asked for. */
 function openGgufFile(path: string, { device, dtype, template: fallback }: OpenOptions): ChatModel {
   using file = openGguf(path);
+  requireWholeGguf(path, file.metadata);
   const tokenizer = tokenizerFromGguf(file.metadata);
   const source = file.metadata.get("tokenizer.chat_template");
   const tokens = ggufTokens(file.metadata);
@@ -138,8 +143,7 @@ const originalTemplates: Readonly<Record<LanguageKind, BuiltInTemplate>> = {
 
 async function openOriginal(folder: string, given: OpenOptions): Promise<ChatModel> {
   const tower = towerToFetch(folder, given);
-  const fetched =
-    tower === undefined ? given.visionTower : await resolveCheckpoint(tower, { ...given, revision: "main" });
+  const fetched = tower === undefined ? given.visionTower : await fetchTower(folder, tower, given);
   const options = { ...given, visionTower: fetched };
   const tokenizer = TextTokenizer.fromFolder(options.base ?? folder);
   const { llava, languageKind, preprocessing } = loadOriginalLlava(folder, options);
@@ -151,6 +155,19 @@ async function openOriginal(folder: string, given: OpenOptions): Promise<ChatMod
   } catch (error) {
     llava.dispose();
     throw error;
+  }
+}
+
+/** The tower that a folder only names. @throws ConfigError that says where it is named */
+async function fetchTower(folder: string, name: string, options: OpenOptions): Promise<string> {
+  try {
+    return await resolveCheckpoint(name, { ...options, revision: "main" });
+  } catch (error) {
+    if (!(error instanceof ConfigError)) throw error;
+    throw new ConfigError(
+      `${join(folder, "config.json")}: mm_vision_tower is ${JSON.stringify(name)}: ${error.message.replace(/\.$/, "")}. ${nameTower(name)}`,
+      { cause: error },
+    );
   }
 }
 

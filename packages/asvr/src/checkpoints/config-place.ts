@@ -1,6 +1,17 @@
-import { readFileSync } from "node:fs";
-import type { z } from "zod";
+import { readWholeFile } from "@asvr/torch/files";
+import { z } from "zod";
 import { ConfigError } from "../errors.js";
+
+/** A number of things of a configuration: what may be counted with 31 bits. */
+export const count = z
+  .int()
+  .positive()
+  .max(2 ** 31 - 1);
+/** A number of layers: far more than any model has, and few enough to be listed. */
+export const layerCount = z.int().positive().max(10_000);
+
+/** A longer configuration is an attempt to exhaust memory. */
+const MOST_BYTES = 1 << 24;
 
 /** Where a configuration was read, for messages: a file, and the field of it that holds the configuration. */
 export interface ConfigPlace {
@@ -37,7 +48,7 @@ export function readConfig(file: string): Record<string, unknown> {
   let json: unknown;
   let text = "";
   try {
-    text = readFileSync(file, "utf8");
+    text = readWholeFile(file, MOST_BYTES).toString("utf8");
     json = JSON.parse(text);
   } catch (cause) {
     const [, field, value] = /"([^"\\]+)"\s*:\s*[[{]?\s*(-?(?:NaN|Infinity))\b/.exec(text) ?? [];

@@ -41,6 +41,13 @@ export function knownTower(name: string): TowerDescription | undefined {
   return { vision, preprocessing };
 }
 
+/** What to do where a tower is only named; a folder of another machine may have a known tower's name. */
+export function nameTower(name: string): string {
+  const last = name.split(/[\\/]/).at(-1);
+  const known = Object.keys(towers).find((id) => id !== name && id.split("/")[1] === last);
+  return `Name the tower's folder as vision tower (--vision-tower FOLDER)${known ? `, or write "${known}" there, as it is called on the hub` : ""}.`;
+}
+
 /** A tower as its own folder describes it: `config.json`, of the tower or of both towers, and its preprocessor. */
 export function towerIn(folder: string): TowerDescription {
   const file = join(folder, "config.json");

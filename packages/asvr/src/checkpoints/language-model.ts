@@ -1,10 +1,10 @@
 import { join } from "node:path";
 import { openWeights, tidy } from "@asvr/torch";
 import { LlamaForCausalLM } from "../language/llama.js";
-import { readConfig } from "./config-place.js";
 import { llamaConfig } from "./llama-config.js";
 import { withoutTiedOutput } from "./llava.js";
 import { type LoadOptions, loadModule } from "./load-module.js";
+import { readWholeConfig } from "./whole-model.js";
 
 /**
  * Loads a folder of Hugging Face's LlamaForCausalLM, MistralForCausalLM or Qwen2ForCausalLM: Vicuna, Mistral, Qwen2.5,
@@ -14,7 +14,7 @@ import { type LoadOptions, loadModule } from "./load-module.js";
  */
 export function loadLanguageModel(folder: string, options: LoadOptions = {}): LlamaForCausalLM {
   const file = join(folder, "config.json");
-  const config = llamaConfig(readConfig(file), { file });
+  const config = llamaConfig(readWholeConfig(folder), { file });
   return tidy(() => {
     using opened = openWeights(folder);
     const stored = [...opened.tensors()].filter(([name]) => !name.endsWith(".rotary_emb.inv_freq"));

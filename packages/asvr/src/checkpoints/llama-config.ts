@@ -2,9 +2,8 @@ import { z } from "zod";
 import { ConfigError } from "../errors.js";
 import type { LlamaConfig } from "../language/llama.js";
 import type { RopeScaling } from "../language/rotary.js";
-import { type ConfigPlace, fieldAt, parseConfig } from "./config-place.js";
+import { type ConfigPlace, count, fieldAt, layerCount, parseConfig } from "./config-place.js";
 
-const count = z.int().positive();
 const positive = z.number().positive();
 
 /** `rope_scaling`, and the `rope_parameters` that replaced it; `type` is the older spelling of `rope_type`. */
@@ -24,7 +23,7 @@ const schema = z.looseObject({
   vocab_size: count,
   hidden_size: count,
   intermediate_size: count,
-  num_hidden_layers: count,
+  num_hidden_layers: layerCount,
   num_attention_heads: count,
   num_key_value_heads: count.nullish(),
   head_dim: count.nullish(),
@@ -102,6 +101,8 @@ export function llamaConfig(config: Readonly<Record<string, unknown>>, place?: C
   };
 }
 
+const ropeKinds: ReadonlySet<string> = new Set(["default", "linear", "dynamic", "llama3"]);
+
 function ropeOf(hub: HubConfig, place: ConfigPlace): { theta: number; scaling?: RopeScaling } {
   const [key, other] = hub.rope_parameters
     ? (["rope_parameters", "rope_scaling"] as const)
@@ -113,6 +114,12 @@ function ropeOf(hub: HubConfig, place: ConfigPlace): { theta: number; scaling?: 
   const theta = rope?.rope_theta ?? hub.rope_theta ?? 10_000;
   const kind = rope?.rope_type ?? rope?.type ?? "default";
   if (!rope || kind === "default") return { theta };
+  if (!ropeKinds.has(kind)) {
+    const models = kind === "mrope" ? ", which is that of Qwen2-VL's positions in pictures" : "";
+    throw new ConfigError(
+      `${fieldAt(place, key)} is of the type "${kind}"${models}; this build has ${[...ropeKinds].join(", ")}`,
+    );
+  }
   const need = (name: "factor" | "low_freq_factor" | "high_freq_factor" | "original_max_position_embeddings") => {
     const value = rope[name];
     if (value) return value;
@@ -135,9 +142,7 @@ function ropeOf(hub: HubConfig, place: ConfigPlace): { theta: number; scaling?: 
       return { theta, scaling: { kind, factor, lowFrequencyFactor, highFrequencyFactor, originalLength } };
     }
     default:
-      throw new ConfigError(
-        `${fieldAt(place, key)} is of the type "${kind}"; this build has default, linear, dynamic and llama3`,
-      );
+      throw new Error(`a rope of the kind ${kind}`);
   }
 }
 

@@ -3,7 +3,7 @@ import { ConfigError } from "../errors.js";
 import type { LlavaConfig } from "../model/llava.js";
 import type { LlavaNextConfig } from "../model/llava-next.js";
 import { hubGelus } from "../vision/gelu.js";
-import { type ConfigPlace, fieldAt, parseConfig } from "./config-place.js";
+import { type ConfigPlace, count, fieldAt, parseConfig } from "./config-place.js";
 import { llamaConfig } from "./llama-config.js";
 import { visionConfig } from "./vision-config.js";
 
@@ -50,7 +50,7 @@ export function llavaConfig(config: Readonly<Record<string, unknown>>, place?: C
 
 const nextSchema = z.looseObject({
   image_grid_pinpoints: z
-    .array(z.tuple([z.int().positive(), z.int().positive()]))
+    .array(z.tuple([count, count]))
     .nonempty()
     .default(pinpoints336),
   use_image_newline_parameter: z.literal(true).default(true),

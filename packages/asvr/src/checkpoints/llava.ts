@@ -2,10 +2,11 @@ import { join } from "node:path";
 import { CheckpointError, type nn, openWeights, type Tensor, tidy } from "@asvr/torch";
 import { Llava, type LlavaConfig } from "../model/llava.js";
 import { LlavaNext } from "../model/llava-next.js";
-import { type ConfigPlace, readConfig } from "./config-place.js";
+import type { ConfigPlace } from "./config-place.js";
 import { llavaConfig, llavaNextConfig } from "./llava-config.js";
 import { llavaWeights, outputMatrix } from "./llava-names.js";
 import { type LoadOptions, loadModule } from "./load-module.js";
+import { readWholeConfig } from "./whole-model.js";
 
 /**
  * Loads a folder of Hugging Face's LlavaForConditionalGeneration: `config.json` and weights as safetensors or as files of
@@ -30,7 +31,7 @@ function load<Config extends LlavaConfig, Model extends nn.Module>(
   options: LoadOptions,
 ): Model {
   const file = join(folder, "config.json");
-  const config = read(readConfig(file), { file });
+  const config = read(readWholeConfig(folder), { file });
   return tidy(() => {
     using opened = openWeights(folder);
     const names = { output: outputMatrix, embedding: "language_model.model.embed_tokens.weight" };

@@ -22,13 +22,36 @@ export function loadModule<Model extends nn.Module>(
   const { device, dtype } = options;
   const chosen = dtype === "stored" ? storedDtype(weights.values()) : dtype;
   const creation = { ...(device && { device }), ...(chosen && { dtype: chosen }), initialise: false };
-  const model = nn.creating(creation, build);
+  const model = built(build, creation, { weights, source });
   try {
     return model.load(weights, { adopt: options.adopt ?? false });
   } catch (error) {
     model.dispose();
     if (!(error instanceof CheckpointError)) throw error;
     throw new CheckpointError(`${source}: ${error.message}`, { cause: error });
+  }
+}
+
+/**
+ * What a configuration claims is not made where the weights hold far less: layers, widths and vocabularies of any size
+ * can be written into a file. A little more than there is may be asked for: then `load` lists what is missing.
+ */
+function built<Model extends nn.Module>(
+  build: () => Model,
+  creation: Partial<nn.CreationOptions>,
+  { weights, source }: { weights: ReadonlyMap<string, Tensor>; source: string },
+): Model {
+  const elements = [...weights.values()].reduce((sum, { elementCount }) => sum + elementCount, 0);
+  const most = { parameters: 2 * weights.size + 100, elements: 2 * elements + (1 << 20) };
+  try {
+    return nn.creating({ ...creation, most }, build);
+  } catch (error) {
+    if (!(error instanceof CheckpointError)) throw error;
+    throw new CheckpointError(
+      `${source} holds ${weights.size} weights of ${elements} numbers together, but by its configuration ${error.message}. ` +
+        "Compare the configuration's layers, widths and vocabulary with the weights.",
+      { cause: error },
+    );
   }
 }
 

@@ -4,10 +4,8 @@ import { ConfigError } from "../errors.js";
 import type { LlavaConfig } from "../model/llava.js";
 import type { LlavaNextConfig } from "../model/llava-next.js";
 import type { VisionConfig } from "../vision/tower.js";
-import { type ConfigPlace, fieldAt, parseConfig } from "./config-place.js";
+import { type ConfigPlace, count, fieldAt, parseConfig } from "./config-place.js";
 import { llamaConfig } from "./llama-config.js";
-
-const count = z.int().positive();
 
 /** What LLaVA's own code, and ASVR's, add to the config.json of a language model. */
 const schema = z.looseObject({

@@ -135,7 +135,9 @@ test("errors say what is wrong and where", () => {
   const load = (change: Record<string, unknown>) => () =>
     loadOriginalLlava(write({ config: { ...original, ...change } }));
   expect(load({ mm_projector_type: "linear" })).toThrow(/config\.json: mm_projector_type is "linear"/);
-  expect(load({ mm_vision_tower: "no/such-tower" })).toThrow(/mm_vision_tower is "no\/such-tower".*name its folder/);
+  expect(load({ mm_vision_tower: "no/such-tower" })).toThrow(
+    /mm_vision_tower is "no\/such-tower".*Name the tower.s folder/,
+  );
   expect(load({ mm_vision_select_layer: -9 })).toThrow(/mm_vision_select_layer is -9.*3 layers/);
   expect(load({ model_type: "llava_mpt" })).toThrow(/model_type is "llava_mpt".*Llama, Mistral and Qwen2/);
   expect(load({ mm_use_im_start_end: true })).toThrow(/mm_use_im_start_end/);

@@ -5,7 +5,7 @@ import { ConfigError } from "../errors.js";
 import { Llava } from "../model/llava.js";
 import { LlavaNext } from "../model/llava-next.js";
 import { readConfig } from "./config-place.js";
-import { knownTower, towerIn } from "./known-towers.js";
+import { knownTower, nameTower, towerIn } from "./known-towers.js";
 import { type LoadOptions, loadModule } from "./load-module.js";
 import {
   namedTower,
@@ -13,6 +13,7 @@ import {
   originalLlavaConfig,
   type TowerDescription,
 } from "./original-llava-config.js";
+import { requireNoAdapter, requirePlainWeights } from "./whole-model.js";
 
 export interface OriginalOptions extends LoadOptions {
   /** Folder of the vision tower, where neither the checkpoint nor `mm_vision_tower` leads to one. */
@@ -39,9 +40,8 @@ const TOWER = "vision_tower.";
 export function loadOriginalLlava(folder: string, options: OriginalOptions = {}): OriginalLlava {
   const file = join(folder, "config.json");
   const config = readConfig(file);
-  if (existsSync(join(folder, "adapter_config.json"))) {
-    throw new ConfigError(`${folder} holds a LoRA adapter, no whole model: merge it into its base model first`);
-  }
+  requireNoAdapter(folder);
+  requirePlainWeights(config, { file });
   return tidy(() => {
     const weights = new Map<string, Tensor>();
     for (const source of weightSources(folder, options)) readInto(weights, source);
@@ -129,16 +129,14 @@ function describeTower(file: string, towerFolder: string | undefined, name: stri
   const found = towerFolder === undefined ? knownTower(name) : towerIn(towerFolder);
   if (found) return found;
   throw new ConfigError(
-    `${file}: mm_vision_tower is "${name}", neither a folder here nor a tower that this build knows: name its folder as vision tower`,
+    `${file}: mm_vision_tower is "${name}", neither a folder here nor a tower that this build knows. ${nameTower(name)}`,
   );
 }
 
 /** The tower's weights from its own folder, which may hold a text tower beside it. */
 function readTower(weights: Map<string, Tensor>, towerFolder: string | undefined, name: string): void {
   if (towerFolder === undefined) {
-    throw new ConfigError(
-      `the checkpoint does not hold its vision tower "${name}": name a folder that does as vision tower`,
-    );
+    throw new ConfigError(`the checkpoint does not hold its vision tower "${name}". ${nameTower(name)}`);
   }
   using opened = openWeights(towerFolder);
   for (const [key, tensor] of opened.tensors()) {

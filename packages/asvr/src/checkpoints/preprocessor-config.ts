@@ -4,9 +4,8 @@ import { z } from "zod";
 import type { Preprocessing } from "../data/preprocess.js";
 import type { Resampling } from "../data/resize.js";
 import { ConfigError } from "../errors.js";
-import { type ConfigPlace, fieldAt, parseConfig, readConfig } from "./config-place.js";
+import { type ConfigPlace, count, fieldAt, parseConfig, readConfig } from "./config-place.js";
 
-const count = z.int().positive();
 const channels = z.tuple([z.number(), z.number(), z.number()]);
 const size = z.union([count, z.object({ height: count, width: count }), z.object({ shortest_edge: count })]);
 

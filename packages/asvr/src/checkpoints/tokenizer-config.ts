@@ -1,8 +1,6 @@
 import { z } from "zod";
 import { ConfigError } from "../errors.js";
-import { type ConfigPlace, fieldAt, parseConfig } from "./config-place.js";
-
-const count = z.int().positive();
+import { type ConfigPlace, count, fieldAt, parseConfig } from "./config-place.js";
 
 const quantizer = z.looseObject({
   n_embed: count.optional(),

@@ -6,9 +6,8 @@ import { dinov3Config } from "../vision/dinov3-hub.js";
 import { hubGelus } from "../vision/gelu.js";
 import { siglipFlexConfig, siglipVisionConfig } from "../vision/siglip-hub.js";
 import type { VisionConfig } from "../vision/tower.js";
-import { type ConfigPlace, fieldAt, parseConfig } from "./config-place.js";
+import { type ConfigPlace, count, fieldAt, layerCount, parseConfig } from "./config-place.js";
 
-const count = z.int().positive();
 const positive = z.number().positive();
 const gelus = z.enum(Object.keys(hubGelus));
 /** Without OpenAI's approximation, which only CLIP has. */
@@ -16,7 +15,7 @@ const exactGelus = z.enum(["gelu", "gelu_pytorch_tanh"]);
 
 const sizes = {
   hidden_size: count.optional(),
-  num_hidden_layers: count.optional(),
+  num_hidden_layers: layerCount.optional(),
   num_attention_heads: count.optional(),
   layer_norm_eps: positive.optional(),
   image_size: count.optional(),

@@ -3,9 +3,9 @@ import { CheckpointError, openWeights, type Tensor, tidy } from "@asvr/torch";
 import { ConfigError } from "../errors.js";
 import { buildTower, type VisionConfig } from "../vision/tower.js";
 import type { VisionTower } from "../vision/visual-features.js";
-import { readConfig } from "./config-place.js";
 import { type LoadOptions, loadModule } from "./load-module.js";
 import { type VisionConfigOptions, visionConfig } from "./vision-config.js";
+import { readWholeConfig } from "./whole-model.js";
 
 /** Models of a text and a vision tower: the type of the latter. */
 const pairs: Readonly<Record<string, string>> = {
@@ -23,7 +23,7 @@ const pairs: Readonly<Record<string, string>> = {
  */
 export function loadVisionTower(folder: string, options: LoadOptions & VisionConfigOptions = {}): VisionTower {
   const file = join(folder, "config.json");
-  const json = readConfig(file);
+  const json = readWholeConfig(folder);
   const type = json.model_type;
   if (typeof type !== "string") {
     throw new ConfigError(`${file}: model_type is ${JSON.stringify(type) ?? "missing"}: expected the kind of a tower`);

@@ -7,6 +7,7 @@ import { ConfigError, DataError } from "../errors.js";
 import { type OpeningOptions, openOptions } from "./opening.js";
 import { printJson } from "./options.js";
 import { readPicture } from "./picture.js";
+import { printable } from "./printable.js";
 
 export interface ChatOptions extends OpeningOptions {
   image: readonly string[];
@@ -49,7 +50,7 @@ async function askOnce(
   process.once("SIGINT", () => stop.abort());
   const started = performance.now();
   try {
-    const answer = await talk.say(prompt, (text) => json || process.stdout.write(text), stop.signal);
+    const answer = await talk.say(prompt, (text) => json || print(text), stop.signal);
     const seconds = (performance.now() - started) / 1000;
     if (json) printJson({ checkpoint, image, prompt, ...answer, seconds });
     else process.stdout.write("\n");
@@ -73,7 +74,7 @@ async function converse(talk: Conversation, name: string): Promise<void> {
     leave();
     terminal.close();
   });
-  process.stdout.write(`${name}. /image FILE, /reset, /exit\n`);
+  print(`${name}. /image FILE, /reset, /exit\n`);
   terminal.prompt();
   for await (const line of terminal) {
     stop = new AbortController();
@@ -83,6 +84,11 @@ async function converse(talk: Conversation, name: string): Promise<void> {
     terminal.prompt();
   }
   terminal.close();
+}
+
+/** Writes a text of the model, or of a file. A pipe gets it as it is, a terminal without control sequences. */
+function print(text: string): void {
+  process.stdout.write(process.stdout.isTTY ? printable(text) : text);
 }
 
 /** What one line gets. Returns whether the conversation is over. */
@@ -100,12 +106,12 @@ async function reply(talk: Conversation, line: string, signal: AbortSignal): Pro
       process.stdout.write(`${picture.width} x ${picture.height} pixels, shown with the next message\n`);
     } else if (command) process.stdout.write(`there is no /${command}; there are /image FILE, /reset, /exit\n`);
     else {
-      await talk.say(line, (text) => process.stdout.write(text), signal);
+      await talk.say(line, print, signal);
       process.stdout.write("\n");
     }
   } catch (error) {
     if (!(error instanceof DataError || error instanceof ConfigError)) throw error;
-    process.stdout.write(`${error.message}\n`);
+    print(`${error.message}\n`);
   }
   return false;
 }

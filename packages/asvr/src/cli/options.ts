@@ -52,5 +52,9 @@ export function interruptSignal(display: Pick<ProgressDisplay, "note" | "close">
 
 /** The one JSON object of `--json`, on standard output. */
 export function printJson(value: unknown): void {
-  process.stdout.write(`${JSON.stringify(value, null, 2)}\n`);
+  // JSON leaves some control characters as they are, which terminals obey.
+  const text = JSON.stringify(value, null, 2).replace(/[\u007f-\u009f]/g, (character) => {
+    return `\\u00${character.charCodeAt(0).toString(16)}`;
+  });
+  process.stdout.write(`${text}\n`);
 }

@@ -1,5 +1,6 @@
 import cliProgress from "cli-progress";
 import type { PartProgress } from "../reproduce/parts/part.js";
+import { printable } from "./printable.js";
 
 /** How often a part's line is repeated where there is no terminal. */
 const LINE_EVERY_SECONDS = 15;
@@ -66,7 +67,7 @@ class Bars implements ProgressDisplay {
   }
 
   note(text: string): void {
-    this.#all.log(`${text}\n`);
+    this.#all.log(`${printable(text)}\n`);
     this.#all.update(); // at once: with its next drawing it would not come where no bar is left to draw
   }
 
@@ -95,7 +96,7 @@ class Lines implements ProgressDisplay {
   }
 
   note(text: string): void {
-    process.stderr.write(`${text}\n`);
+    process.stderr.write(`${printable(text)}\n`);
   }
 
   close(): void {}

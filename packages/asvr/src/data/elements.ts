@@ -2,6 +2,7 @@ import { createReadStream } from "node:fs";
 import { extname } from "node:path";
 import { faultError } from "./faults.js";
 import { requirePlainText } from "./file-content.js";
+import { requireDataFile } from "./regular-file.js";
 
 /** One element of a data file, not yet decoded. */
 export interface Element {
@@ -28,6 +29,7 @@ const BYTE_ORDER_MARK = [0xef, 0xbb, 0xbf];
  * @throws DataError for a file that is no text (`requirePlainText`) or no array (`arrayElements`)
  */
 export async function* elementsOf(file: string): AsyncGenerator<Element> {
+  requireDataFile(file);
   await requirePlainText(file);
   yield* extname(file).toLowerCase() === ".jsonl" ? lineElements(file) : arrayElements(file);
 }

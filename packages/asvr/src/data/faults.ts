@@ -3,6 +3,8 @@ import { DataError } from "../errors.js";
 /** What can be wrong with data. Reports and tests count by these names. */
 export type FaultKind =
   // the file
+  | "not-a-file"
+  | "git-lfs-pointer"
   | "not-an-array"
   | "truncated-file"
   | "no-records"

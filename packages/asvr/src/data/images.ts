@@ -1,5 +1,7 @@
+import { constants } from "node:fs";
 import { open } from "node:fs/promises";
 import { extname } from "node:path";
+import { GIT_LFS_POINTER, isGitLfsPointer } from "@asvr/torch/files";
 import sharp from "sharp";
 import { DataError, ResourceError } from "../errors.js";
 import { type FaultKind, faultError } from "./faults.js";
@@ -59,7 +61,9 @@ export async function readImageFile(
   { maxBytes = MAX_BYTES }: Pick<DecodeOptions, "maxBytes"> = {},
 ): Promise<Uint8Array> {
   const refuse = refusal(file);
-  const handle = await open(file).catch((error: NodeJS.ErrnoException) => {
+  // A named pipe would hold its opener until somebody writes to it.
+  const waitFree = constants.O_RDONLY | (constants.O_NONBLOCK ?? 0);
+  const handle = await open(file, waitFree).catch((error: NodeJS.ErrnoException) => {
     if (passing.has(error.code ?? "")) throw new ResourceError(`${file}: it cannot be opened now: ${error.message}`);
     throw refuse("missing-image", "it cannot be opened. Check the path and its permissions.");
   });
@@ -85,6 +89,7 @@ async function decodeBytes(content: Uint8Array, file: string, options: DecodeOpt
   const bytes = Buffer.from(content.buffer, content.byteOffset, content.byteLength); // the same memory
   const { maxPixels = 50_000_000, misnamed = "refuse", orientation = "apply" } = options;
   const refuse = refusal(file);
+  if (isGitLfsPointer(bytes)) throw refuse("git-lfs-pointer", `${GIT_LFS_POINTER}.`);
   const format = formatOf(bytes);
   if (format === undefined) {
     const what =

@@ -1,5 +1,6 @@
-import { existsSync, readdirSync, readFileSync } from "node:fs";
+import { existsSync, readdirSync } from "node:fs";
 import { basename, join } from "node:path";
+import { readWholeFile } from "@asvr/torch/files";
 import { ConfigError } from "../errors.js";
 import { type BuiltInTemplate, builtInTemplates } from "./built-in-templates.js";
 
@@ -16,6 +17,9 @@ export interface FoundTemplate {
   /** Where it was found. */
   readonly file: string;
 }
+
+/** tokenizer_config.json names thousands of added tokens at most. */
+const MOST_BYTES = 1 << 25;
 
 /** The JSON files that may hold a template. A processor's is the one that was written for pictures. */
 const jsonFiles = ["chat_template.json", "processor_config.json", "tokenizer_config.json"];
@@ -48,8 +52,8 @@ function* namedTemplates(folder: string): Generator<[file: string, templates: Re
   if (existsSync(file)) {
     const more = join(folder, "additional_chat_templates");
     const files = existsSync(more) ? readdirSync(more).filter((name) => name.endsWith(".jinja")) : [];
-    const named = files.map((name) => [basename(name, ".jinja"), readFileSync(join(more, name), "utf8")] as const);
-    yield [file, new Map([["default", readFileSync(file, "utf8")], ...named])];
+    const named = files.map((name) => [basename(name, ".jinja"), readText(join(more, name))] as const);
+    yield [file, new Map([["default", readText(file)], ...named])];
   }
   for (const path of jsonFiles.map((name) => join(folder, name))) {
     const template = readJson(path).chat_template;
@@ -84,13 +88,23 @@ function specialTokens(folder: string): Record<string, string> {
   return tokens;
 }
 
+/** @throws ConfigError for what is no file of a bounded size */
+function readText(path: string): string {
+  try {
+    return readWholeFile(path, MOST_BYTES).toString("utf8");
+  } catch (cause) {
+    throw new ConfigError(`chat template: ${path} can't be read: ${(cause as Error).message}`, { cause });
+  }
+}
+
 /** A JSON object; an empty one where there is no such file. */
 function readJson(path: string): Record<string, unknown> {
   if (!existsSync(path)) return {};
   let value: unknown;
   try {
-    value = JSON.parse(readFileSync(path, "utf8"));
+    value = JSON.parse(readText(path));
   } catch (cause) {
+    if (cause instanceof ConfigError) throw cause;
     throw new ConfigError(`chat template: ${path} is no JSON: ${(cause as Error).message}`, { cause });
   }
   if (typeof value === "object" && value !== null && !Array.isArray(value)) return value as Record<string, unknown>;

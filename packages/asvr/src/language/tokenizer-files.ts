@@ -1,5 +1,6 @@
-import { existsSync, readFileSync } from "node:fs";
+import { existsSync } from "node:fs";
 import { dirname, join } from "node:path";
+import { readWholeFile } from "@asvr/torch/files";
 import { ConfigError } from "../errors.js";
 import { JsonEngine } from "./json-engine.js";
 import { SentencePieceEngine } from "./sentencepiece/engine.js";
@@ -46,7 +47,7 @@ export function readTokenizerModel(path: string): TokenizerFiles {
   const added = join(folder, "added_tokens.json");
   return naming(path, () =>
     sentencePieceFiles(
-      readFileSync(path),
+      readWholeFile(path),
       config,
       existsSync(added) ? (readJson(added) as Record<string, number>) : {},
     ),
@@ -164,5 +165,5 @@ function naming<T>(path: string, read: () => T): T {
 }
 
 function readJson(path: string): unknown {
-  return JSON.parse(readFileSync(path, "utf8"));
+  return JSON.parse(readWholeFile(path).toString("utf8"));
 }

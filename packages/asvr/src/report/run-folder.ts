@@ -12,8 +12,8 @@
  *
  * Unknown keys are ignored. Only study.json must exist: every other reader returns undefined for a missing file.
  */
-import { readFile } from "node:fs/promises";
 import path from "node:path";
+import { readWholeFile } from "@asvr/torch/files";
 import { z } from "zod";
 
 const share = z.number().min(0).max(1);
@@ -237,7 +237,7 @@ export function readAttention(runFolder: string, row: string, seed: number): Pro
 
 async function readText(file: string): Promise<string | undefined> {
   try {
-    return await readFile(file, "utf8");
+    return readWholeFile(file, 2 ** 29).toString("utf8");
   } catch (error) {
     if ((error as NodeJS.ErrnoException).code === "ENOENT") return undefined;
     throw new RunFolderError(`${file}: ${(error as Error).message}`, { cause: error });

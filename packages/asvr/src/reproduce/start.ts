@@ -1,6 +1,6 @@
 import { existsSync, readdirSync, statSync } from "node:fs";
-import { readFile } from "node:fs/promises";
 import { dirname, join, resolve } from "node:path";
+import { readConfig } from "../checkpoints/config-place.js";
 import { hubKind } from "../checkpoints/inspect/kinds.js";
 import { ConfigError } from "../errors.js";
 import { defineRecipe, type Recipe } from "../recipes/recipe.js";
@@ -80,6 +80,6 @@ export async function studyOf(run: string): Promise<string> {
 export async function readRecipe(run: string): Promise<Recipe> {
   const file = join(run, "recipe.json");
   if (!existsSync(file)) throw new ConfigError(`${file} does not exist: ${run} is not the folder of a run`);
-  const { madeWith: _, ...recipe } = JSON.parse(await readFile(file, "utf8"));
+  const { madeWith: _, ...recipe } = readConfig(file) as Parameters<typeof defineRecipe>[0] & { madeWith?: unknown };
   return defineRecipe(recipe);
 }

@@ -1,8 +1,9 @@
 import { existsSync } from "node:fs";
-import { mkdir, readFile, rm } from "node:fs/promises";
+import { mkdir, rm } from "node:fs/promises";
 import { availableParallelism, cpus, platform, release } from "node:os";
 import { join } from "node:path";
 import { nn, setThreads } from "@asvr/torch";
+import { readWholeFile } from "@asvr/torch/files";
 import { ConfigError } from "../errors.js";
 import { readStudy, type Study } from "../report/run-folder.js";
 import { Interrupted } from "../training/trainer.js";
@@ -79,7 +80,7 @@ export async function readSettings(folder: string): Promise<StudySettings> {
 export async function readSettingsFile(file: string): Promise<StudySettings> {
   let value: unknown;
   try {
-    value = JSON.parse(await readFile(file, "utf8"));
+    value = JSON.parse(readWholeFile(file).toString("utf8"));
   } catch (error) {
     throw new ConfigError(`${file} cannot be read as settings: ${(error as Error).message}`);
   }

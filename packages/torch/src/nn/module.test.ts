@@ -128,3 +128,17 @@ test("a module made inside of a scope outlives it", () => {
   using linear = tidy(() => new nn.Linear(2, 2));
   tidy(() => expect(linear.forward(F.ones([1, 2])).shape).toEqual([1, 2]));
 });
+
+test("no more is made than creating allows, and what was made before is freed", () => {
+  const before = memory().tensors;
+  const build = () => Array.from({ length: 100_000 }, () => new nn.Linear(8, 8));
+  const limited = (most: { parameters: number; elements: number }) => () => nn.creating({ most }, build);
+  expect(limited({ parameters: 10, elements: 1e9 })).toThrow(/more than 10 parameters or 1000000000 numbers/);
+  expect(limited({ parameters: 1e6, elements: 1000 })).toThrow(CheckpointError);
+  expect(() => nn.creating({ most: { parameters: 2, elements: 80 } }, () => new nn.Linear(2 ** 30, 2 ** 30))).toThrow(
+    /one is \(1073741824, 1073741824\)/,
+  );
+  expect(memory().tensors).toBe(before);
+  using linear = nn.creating({ most: { parameters: 2, elements: 72 } }, () => new nn.Linear(8, 8));
+  expect(linear.parameterCount()).toBe(72);
+});

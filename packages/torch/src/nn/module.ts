@@ -27,7 +27,12 @@ export interface CreationOptions {
   dtype: DType;
   /** false leaves them without values, for weights that a checkpoint overwrites at once. */
   initialise: boolean;
+  /** More than this is not made: a checkpoint's configuration may claim sizes that its weights do not have. Default: no limit. */
+  most?: { readonly parameters: number; readonly elements: number };
 }
+
+/** What was made under the limit that holds now. */
+let made: { parameters: Tensor[]; elements: number } = { parameters: [], elements: 0 };
 
 let creation: CreationOptions = {
   device: defaultDevice(),
@@ -39,19 +44,40 @@ let creation: CreationOptions = {
 export function creating<T>(options: Partial<CreationOptions>, body: () => T): T {
   const before = creation;
   creation = { ...creation, ...options };
+  const madeBefore = made;
+  if (options.most) made = { parameters: [], elements: 0 };
   try {
     return body();
+  } catch (error) {
+    if (options.most) for (const parameter of made.parameters) parameter.dispose(); // nobody has them
+    throw error;
   } finally {
     creation = before;
+    made = madeBefore;
   }
 }
 
-/** A trainable tensor of `shape`, filled in place by `fill`. It belongs to its module: no scope frees it. */
+/**
+ * A trainable tensor of `shape`, filled in place by `fill`. It belongs to its module: no scope frees it.
+ * @throws CheckpointError when it is more than `creating` allows
+ */
 export function parameter(shape: readonly number[], fill: (empty: Tensor) => void): Tensor {
   const { device, dtype, initialise } = creation;
-  const made = keep(F.empty(shape, dtype, device));
-  if (initialise) noGrad(() => tidy(() => fill(made)));
-  return made.setRequiresGrad(true);
+  requireWithinLimit(shape);
+  const empty = keep(F.empty(shape, dtype, device));
+  if (creation.most) made.parameters.push(empty);
+  if (initialise) noGrad(() => tidy(() => fill(empty)));
+  return empty.setRequiresGrad(true);
+}
+
+function requireWithinLimit(shape: readonly number[]): void {
+  const { most } = creation;
+  if (!most) return;
+  made.elements += shape.reduce((product, size) => product * size, 1);
+  if (made.parameters.length < most.parameters && made.elements <= most.elements) return;
+  throw new CheckpointError(
+    `a module of more than ${most.parameters} parameters or ${most.elements} numbers is described (one is (${shape.join(", ")}))`,
+  );
 }
 
 /** Marks a tensor as state that is saved but never trained (a codebook, running statistics). */

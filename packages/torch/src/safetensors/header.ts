@@ -89,7 +89,12 @@ function entryOf(value: unknown, fail: Fail): SafetensorsEntry {
   if (!isObject(value)) return fail("its description is not an object");
   const { dtype: dtypeName, shape, data_offsets: offsets } = value;
   const dtype = typeof dtypeName === "string" ? dtypeOfSafetensors(dtypeName) : undefined;
-  if (!dtype) return fail(`dtype ${JSON.stringify(dtypeName)} is not one that can be read here`);
+  if (!dtype) {
+    const hint = /^F[48]/.test(String(dtypeName))
+      ? ": its numbers are quantised; give the model in bfloat16 or float16"
+      : "";
+    return fail(`dtype ${JSON.stringify(dtypeName)} is not one that can be read here${hint}`);
+  }
   if (!isSizes(shape)) return fail(`shape ${JSON.stringify(shape)} is not a list of sizes`);
   if (!isSizes(offsets) || offsets.length !== 2) return fail(`data_offsets ${JSON.stringify(offsets)} is not a range`);
   const [begin, end] = offsets as [number, number];

@@ -1,6 +1,7 @@
-import { closeSync, fstatSync, openSync } from "node:fs";
+import { closeSync } from "node:fs";
 import { dtypeBytes } from "../dtype.js";
 import { CheckpointError } from "../errors.js";
+import { openFile } from "../files.js";
 import * as F from "../operators.generated.js";
 import { readBytes } from "../read-bytes.js";
 import { noGrad, tidy } from "../scope.js";
@@ -47,8 +48,9 @@ export function readSafetensors(path: string): Safetensors {
 export function readSafetensorsHeader(path: string): SafetensorsHeader {
   let descriptor: number | undefined;
   try {
-    descriptor = openSync(path, "r");
-    const fileBytes = fstatSync(descriptor).size;
+    const opened = openFile(path);
+    descriptor = opened.descriptor;
+    const fileBytes = opened.bytes;
     const length = headerLength(readBytes(descriptor, 0, 8), fileBytes, path);
     const dataStart = 8 + length;
     const header = parseHeader(readBytes(descriptor, 8, length), fileBytes - dataStart, path);

@@ -1,6 +1,7 @@
 import { existsSync, readdirSync } from "node:fs";
 import { dirname, join, resolve } from "node:path";
 import { fileURLToPath } from "node:url";
+import { pathFrom } from "../files.js";
 
 /** One golden: `NAME.json`, with `NAME.safetensors` beside it where there are tensors. */
 export interface GoldenFile {
@@ -12,7 +13,8 @@ const packages = resolve(dirname(fileURLToPath(import.meta.url)), "..", "..", ".
 
 /** The folders that goldens are read from: the one that ASVR_GOLDENS names, or the copies in all packages together. */
 export function goldenRoots(): string[] {
-  if (process.env.ASVR_GOLDENS) return [resolve(process.env.ASVR_GOLDENS)];
+  const named = pathFrom("ASVR_GOLDENS");
+  if (named) return [resolve(named)];
   return readdirSync(packages)
     .map((name) => join(packages, name, "goldens"))
     .filter(existsSync);

@@ -54,7 +54,11 @@ export function chooseWeights(path: string): Choice {
   for (const format of ["safetensors", "torch"] as const) {
     // An index comes before the shards it names.
     const ofFormat = found.filter(({ kind }) => kind.format === format).reverse();
-    for (const { kind, files } of ofFormat) if (files.length === 1) return chosen(files[0]!, kind);
+    for (const { kind, files } of ofFormat) {
+      if (files.length !== 1) continue;
+      requireNoShard(path, files[0]!);
+      return chosen(files[0]!, kind);
+    }
     const several = ofFormat.flatMap(({ files }) => files);
     if (several.length > 0) {
       throw new CheckpointError(
@@ -65,6 +69,15 @@ export function chooseWeights(path: string): Choice {
   }
   throw new CheckpointError(
     `${path}: there are no weights. Looked for *.safetensors, *.bin, *.pt, *.pth, *.ckpt, and a *.index.json of them.`,
+  );
+}
+
+/** One shard alone opens as if it were the whole, and then everything else seems to be missing. */
+function requireNoShard(folder: string, file: string): void {
+  const [, number, count] = /-(\d{5})-of-(\d{5})\.[a-z]+$/.exec(file) ?? [];
+  if (count === undefined || Number(count) === 1) return;
+  throw new CheckpointError(
+    `${folder}: ${file} is shard ${Number(number)} of ${Number(count)}, and the others and their *.index.json are not there`,
   );
 }
 

@@ -1,5 +1,5 @@
-import { readFileSync, statSync } from "node:fs";
 import { CheckpointError } from "../errors.js";
+import { readWholeFile } from "../files.js";
 import { duplicateKey } from "../safetensors/duplicate-key.js";
 import { MAX_HEADER_BYTES } from "../safetensors/header.js";
 
@@ -31,10 +31,7 @@ export function readIndex(path: string, suffix: RegExp): Map<string, string> {
 
 function parse(path: string, fail: (problem: string) => never): unknown {
   try {
-    const stats = statSync(path);
-    if (!stats.isFile()) fail("this is no file");
-    if (stats.size > MAX_HEADER_BYTES) fail(`it has ${stats.size} bytes, ${MAX_HEADER_BYTES} are allowed`);
-    const text = new TextDecoder("utf-8", { fatal: true }).decode(readFileSync(path));
+    const text = new TextDecoder("utf-8", { fatal: true }).decode(readWholeFile(path, MAX_HEADER_BYTES));
     const parsed: unknown = JSON.parse(text);
     const twice = duplicateKey(text);
     if (twice !== undefined) fail(`it has the key ${JSON.stringify(twice)} twice`);

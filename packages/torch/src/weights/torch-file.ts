@@ -1,6 +1,7 @@
-import { closeSync, fstatSync, openSync } from "node:fs";
+import { closeSync } from "node:fs";
 import { dtypeBytes } from "../dtype.js";
 import { CheckpointError } from "../errors.js";
+import { openFile } from "../files.js";
 import { readBytes } from "../read-bytes.js";
 import { type ArchiveRecord, readArchive } from "./archive.js";
 import { MAX_PICKLE_BYTES, unpickle } from "./pickle.js";
@@ -28,9 +29,10 @@ export function readTorchFile(path: string, inside: string | undefined): TorchFi
   };
   let descriptor: number | undefined;
   try {
-    descriptor = openSync(path, "r");
+    const opened = openFile(path);
+    descriptor = opened.descriptor;
     requireZip(readBytes(descriptor, 0, 512), fail);
-    const records = readArchive(descriptor, fstatSync(descriptor).size, fail);
+    const records = readArchive(descriptor, opened.bytes, fail);
     const root = rootOf(records, fail);
     const read = (name: string, limit: number) => smallRecord(descriptor!, records, `${root}/${name}`, limit, fail);
     requireFormat(read("version", 16), read("byteorder", 16), fail);
@@ -63,9 +65,6 @@ function requireZip(first: Buffer, fail: Fail): void {
     fail(`it is a tar archive, the format of torch before 0.1.10, which is not read here. ${SAVE_AGAIN}`);
   }
   if (text.startsWith("\x80")) fail(`it is a bare pickle, not a file of torch.save. ${SAVE_AGAIN}`);
-  if (text.startsWith("version https://git-lfs")) {
-    fail("it is a pointer of git-lfs, not the file itself: `git lfs pull` fetches it");
-  }
   fail("it is not a zip archive, as torch.save writes. A safetensors file has to be named *.safetensors.");
 }
 

@@ -1,7 +1,8 @@
-import { existsSync, readFileSync } from "node:fs";
+import { existsSync } from "node:fs";
 import { readdir, readFile } from "node:fs/promises";
 import { dirname, join } from "node:path";
 import { CheckpointError, type DType, type nn, openWeights } from "@asvr/torch";
+import { readWholeFile } from "@asvr/torch/files";
 import { ConfigError } from "../../errors.js";
 import { IMAGE_TAG, templates } from "../../language/conversation.js";
 import { TextTokenizer, type TokenizerConfig } from "../../language/tokenizer.js";
@@ -179,7 +180,7 @@ export async function hubSource(folder: string): Promise<ExportSource> {
   const model = (isNext ? loadLlavaNext : loadLlava)(folder, { device: "cpu", dtype: dtypeOf(folder) });
   const files = new Map<string, Uint8Array>();
   for (const name of (await readdir(folder)).sort()) {
-    if (isCompanion(name)) files.set(name, readFileSync(join(folder, name)));
+    if (isCompanion(name)) files.set(name, readWholeFile(join(folder, name)));
   }
   try {
     const tokenizer = TextTokenizer.fromFile(join(folder, "tokenizer.json"));

@@ -1,5 +1,6 @@
-import { closeSync, fstatSync, openSync } from "node:fs";
+import { closeSync } from "node:fs";
 import { CheckpointError } from "@asvr/torch";
+import { openFile } from "@asvr/torch/files";
 import { HeaderBytes, MAX_HEADER_BYTES } from "./header-bytes.js";
 import {
   DEFAULT_ALIGNMENT,
@@ -53,10 +54,9 @@ export function readGgufHeader(path: string): GgufHeader {
   };
   let descriptor: number | undefined;
   try {
-    descriptor = openSync(path, "r");
-    const stats = fstatSync(descriptor);
-    if (!stats.isFile()) fail("this is no file");
-    return parseHeader(new HeaderBytes(descriptor, stats.size, fail), fail);
+    const opened = openFile(path);
+    descriptor = opened.descriptor;
+    return parseHeader(new HeaderBytes(descriptor, opened.bytes, fail), fail);
   } catch (cause) {
     if (cause instanceof CheckpointError) throw cause;
     throw new CheckpointError(`${path}: can't be read: ${(cause as Error).message}`, { cause });

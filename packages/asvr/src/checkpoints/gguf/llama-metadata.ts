@@ -3,10 +3,9 @@ import { z } from "zod";
 import { ConfigError } from "../../errors.js";
 import type { LlamaConfig } from "../../language/llama.js";
 import { type RopeScaling, rotaryFrequencies } from "../../language/rotary.js";
-import { parseConfig } from "../config-place.js";
+import { count, parseConfig } from "../config-place.js";
 import type { GgufFile } from "./file.js";
 
-const count = z.int().positive();
 const positive = z.number().positive();
 
 /** What llama.cpp writes of such a model, without the architecture that every key begins with. */

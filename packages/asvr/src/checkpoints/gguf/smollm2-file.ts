@@ -1,5 +1,6 @@
 import { existsSync } from "node:fs";
 import { join } from "node:path";
+import { pathFrom } from "@asvr/torch/files";
 import { cacheFolder } from "@asvr/torch/setup";
 
 /**
@@ -21,7 +22,7 @@ export function smollm2Place(): string {
 
 /** The file: what ASVR_SMOLLM2 names, or what was fetched; undefined where there is none. */
 export function smollm2File(): string | undefined {
-  const named = process.env.ASVR_SMOLLM2;
+  const named = pathFrom("ASVR_SMOLLM2");
   if (named) return named;
   return existsSync(smollm2Place()) ? smollm2Place() : undefined;
 }

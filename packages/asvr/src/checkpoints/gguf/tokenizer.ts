@@ -41,6 +41,12 @@ export function tokenizerFromGguf(metadata: Metadata): TextTokenizer {
     );
   }
   const vocabulary = readVocabulary(metadata);
+  if (vocabulary.names.eos_token === undefined) {
+    throw new ConfigError(
+      "GGUF tokenizer: tokenizer.ggml.eos_token_id is missing: the file doesn't say which token ends an answer. " +
+        "Convert the model anew, or write the id into a copy (Python's gguf: gguf-new-metadata --special-token eos TOKEN IN OUT).",
+    );
+  }
   if (kind === "llama") return sentencePiece(metadata, vocabulary);
   return new TextTokenizer(byteLevel(metadata, vocabulary), vocabulary.names);
 }

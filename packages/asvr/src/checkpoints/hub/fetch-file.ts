@@ -14,6 +14,7 @@ export interface FetchOptions {
   readonly commit: string;
   readonly hubUrl?: string;
   readonly accessToken?: string;
+  readonly fetch?: typeof fetch;
   readonly signal?: AbortSignal;
   /** Bytes of this file so far. */
   readonly onBytes?: (bytes: number) => void;
@@ -45,9 +46,9 @@ export async function fetchFile(folder: string, file: HubFile, options: FetchOpt
 }
 
 async function fetchBlob(incomplete: string, blob: string, file: HubFile, options: FetchOptions): Promise<void> {
-  const { repo, commit: revision, hubUrl, accessToken, signal, onBytes } = options;
+  const { repo, commit: revision, hubUrl, accessToken, fetch, signal, onBytes } = options;
   await mkdir(dirname(blob), { recursive: true });
-  const found = await downloadFile({ repo, path: file.path, revision, hubUrl, accessToken });
+  const found = await downloadFile({ repo, path: file.path, revision, hubUrl, accessToken, fetch });
   if (!found) throw new DataError(`${repo.name}: ${file.path} is listed, but can't be fetched`);
   let have = await sizeOf(incomplete);
   if (have > file.size) {

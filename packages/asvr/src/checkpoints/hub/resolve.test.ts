@@ -1,14 +1,15 @@
 import { randomBytes } from "node:crypto";
 import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync, statSync } from "node:fs";
-import { tmpdir } from "node:os";
+import { homedir, tmpdir } from "node:os";
 import { join } from "node:path";
-import { afterAll, expect, test } from "vitest";
+import { afterAll, afterEach, expect, test, vi } from "vitest";
 import { filesToFetch } from "./choose-files.js";
 import { FakeHub } from "./hub.fixture.js";
 import { type HubProgress, resolveCheckpoint } from "./resolve.js";
 
 const root = mkdtempSync(join(tmpdir(), "asvr-hub-"));
 afterAll(() => rmSync(root, { recursive: true }));
+afterEach(() => vi.unstubAllEnvs());
 
 const commit = "0123456789abcdef0123456789abcdef01234567";
 const large = randomBytes(300_000);
@@ -107,4 +108,28 @@ test("weights once, and nothing for other frameworks", () => {
     "chat_template.jinja",
     "epoch_6.pt",
   ]);
+});
+
+test("the cache is where Python's variables say, with ~ and $HOME in them", async () => {
+  for (const name of ["HF_HOME", "HF_HUB_CACHE", "HUGGINGFACE_HUB_CACHE", "XDG_CACHE_HOME"]) vi.stubEnv(name, "");
+  const asked = () => resolveCheckpoint("someone/absent", { offline: true });
+  const home = homedir();
+  const places: [variable: string, value: string, folder: string][] = [
+    ["XDG_CACHE_HOME", "$HOME/caches", join(home, "caches", "huggingface", "hub")],
+    ["HF_HOME", "~/hf", join(home, "hf", "hub")],
+    ["HF_HOME", "$HOME/hf", join(home, "hf", "hub")],
+    ["HUGGINGFACE_HUB_CACHE", "~/old", join(home, "old")],
+    ["HF_HUB_CACHE", "~", home],
+  ];
+  for (const [variable, value, folder] of places) {
+    vi.stubEnv(variable, value);
+    await expect(asked()).rejects.toThrow(`someone/absent (main) is not in ${folder},`);
+  }
+});
+
+test("of what is no path here both readings are named", async () => {
+  const mistyped = resolveCheckpoint("runs/nothere", { cacheDir: freshCache(), offline: true });
+  await expect(mistyped).rejects.toThrow(
+    /no file or folder .*runs.nothere\. As a hub id: runs\/nothere \(main\) is not in/,
+  );
 });

@@ -1,8 +1,8 @@
 import { existsSync } from "node:fs";
 import { mkdir, readFile, writeFile } from "node:fs/promises";
-import { homedir } from "node:os";
 import { dirname, join, resolve } from "node:path";
-import { datasetInfo, getHFHubCachePath, HubApiError, listFiles, modelInfo, type RepoId } from "@huggingface/hub";
+import { pathFrom, userCache } from "@asvr/torch/files";
+import { datasetInfo, HubApiError, listFiles, modelInfo, type RepoId } from "@huggingface/hub";
 import { ConfigError, DataError } from "../../errors.js";
 import { filesToFetch } from "./choose-files.js";
 import { fetchFile, type HubFile } from "./fetch-file.js";
@@ -44,7 +44,15 @@ const CONTENT = /^(?:[0-9a-f]{40}|[0-9a-f]{64})$/;
 export async function resolveCheckpoint(pathOrId: string, options: HubOptions = {}): Promise<string> {
   if (existsSync(pathOrId)) return resolve(pathOrId);
   const model = { type: "model", nothing: "no configuration and no weights", choose: filesToFetch } as const;
-  return snapshotOf(model, pathOrId, options);
+  try {
+    return await snapshotOf(model, pathOrId, options);
+  } catch (error) {
+    if (!(error instanceof ConfigError) || !isHubId(pathOrId)) throw error;
+    // A path that was mistyped often looks like a hub id.
+    throw new ConfigError(`there is no file or folder ${resolve(pathOrId)}. As a hub id: ${error.message}`, {
+      cause: error,
+    });
+  }
 }
 
 /**
@@ -65,6 +73,11 @@ export async function resolveDataset(
   return snapshotOf({ type: "dataset", nothing: "none of the files that are wanted", choose: chosen }, id, options);
 }
 
+function isHubId(text: string): boolean {
+  const [id = ""] = text.split("@");
+  return HUB_ID.test(id) && !id.includes("..");
+}
+
 /** What is fetched of a repository. */
 interface Wanted {
   readonly type: "model" | "dataset";
@@ -77,7 +90,7 @@ type Named = HubOptions & { readonly revision: string };
 
 async function snapshotOf(wanted: Wanted, idAtRevision: string, given: HubOptions): Promise<string> {
   const [id = "", inId] = idAtRevision.split("@");
-  if (!HUB_ID.test(id) || id.includes("..")) {
+  if (!isHubId(idAtRevision)) {
     throw new ConfigError(
       `${idAtRevision} does not exist, and is no hub id (owner/name, or owner/name@revision) either`,
     );
@@ -87,7 +100,7 @@ async function snapshotOf(wanted: Wanted, idAtRevision: string, given: HubOption
     throw new ConfigError(`${id}: ${JSON.stringify(revision)} is no name of a branch, a tag or a commit`);
   }
   const options = { ...given, revision };
-  const { cacheDir = getHFHubCachePath() } = options;
+  const { cacheDir = hubCache() } = options;
   const folder = join(cacheDir, `${wanted.type}s--${id.replace("/", "--")}`);
   const offline = options.offline ?? isOffline();
   const cached = await cachedSnapshot(folder, revision);
@@ -113,7 +126,7 @@ async function snapshotOf(wanted: Wanted, idAtRevision: string, given: HubOption
 
 async function fetchSnapshot({ type, nothing, choose }: Wanted, id: string, folder: string, options: Named) {
   const { revision, signal, onProgress } = options;
-  const access = { hubUrl: options.hubUrl ?? process.env.HF_ENDPOINT, accessToken: await tokenOf(options) };
+  const access = { hubUrl: hubUrlOf(options), accessToken: await tokenOf(options) };
   const repo: RepoId = { type, name: id };
   const named = { ...access, name: id, revision, additionalFields: ["sha"] as "sha"[] };
   const { sha: commit } = await (type === "model" ? modelInfo(named) : datasetInfo(named));
@@ -165,11 +178,23 @@ function isOffline(): boolean {
   return /^(?:1|true|yes|on)$/i.test(process.env.HF_HUB_OFFLINE ?? "");
 }
 
+/** Where Python's huggingface_hub keeps what it has. */
+function hubHome(): string {
+  return pathFrom("HF_HOME") ?? join(userCache(), "huggingface");
+}
+
+function hubCache(): string {
+  return pathFrom("HF_HUB_CACHE") ?? pathFrom("HUGGINGFACE_HUB_CACHE") ?? join(hubHome(), "hub");
+}
+
+function hubUrlOf({ hubUrl }: HubOptions): string | undefined {
+  return hubUrl ?? (process.env.HF_ENDPOINT || undefined);
+}
+
 async function tokenOf({ accessToken }: HubOptions): Promise<string | undefined> {
   const given = accessToken ?? process.env.HF_TOKEN;
   if (given) return given;
-  const home = process.env.HF_HOME ?? join(process.env.XDG_CACHE_HOME ?? join(homedir(), ".cache"), "huggingface");
-  const file = process.env.HF_TOKEN_PATH ?? join(home, "token");
+  const file = pathFrom("HF_TOKEN_PATH") ?? join(hubHome(), "token");
   return existsSync(file) ? (await readFile(file, "utf8")).trim() || undefined : undefined;
 }
 
@@ -179,8 +204,8 @@ function isUnreachable(error: unknown): boolean {
 }
 
 function reasonOf(error: unknown): string {
-  const { cause } = error as { cause?: { code?: string; message?: string } };
-  return cause?.code ?? cause?.message ?? (error as Error).message;
+  const { cause } = error as { cause?: { code?: unknown; message?: string } };
+  return typeof cause?.code === "string" ? cause.code : cause?.message || (error as Error).message;
 }
 
 function explained(error: unknown, id: string, revision: string): unknown {

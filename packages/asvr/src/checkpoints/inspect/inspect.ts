@@ -6,7 +6,8 @@ import { latestCheckpoint } from "../../training/checkpoint.js";
 import { dtypeBytes } from "../dtype-bytes.js";
 import { readGgufHeader } from "../gguf/header.js";
 import { MAGIC } from "../gguf/types.js";
-import { checkpointKind, fileKind, hubKind, type Kind, runKind } from "./kinds.js";
+import { ADAPTER_CONFIG } from "../whole-model.js";
+import { adapterKind, checkpointKind, fileKind, hubKind, type Kind, runKind } from "./kinds.js";
 import { type Part, partsOf, type Stored } from "./parts.js";
 
 /** What a checkpoint is and holds. */
@@ -41,6 +42,7 @@ export async function inspectCheckpoint(path: string): Promise<Inspection> {
     throw new ConfigError(`${path} is the folder of a study: name one of its rows, as ${path}/asvr-s0`);
   if (has("manifest.json")) return inspectWeights(path, join(path, "model.safetensors"), await checkpointKind(path));
   if (has("config.json")) return inspectWeights(path, path, hubKind(path));
+  if (has(ADAPTER_CONFIG)) return inspectWeights(path, path, adapterKind(path));
   const gguf = readdirSync(path).filter((name) => name.endsWith(".gguf"));
   if (gguf.length === 1) return inspectGguf(join(path, gguf[0]!));
   return inspectWeights(path, path);
@@ -81,7 +83,16 @@ function inspectGguf(path: string): Inspection {
   }
   const context = metadata.get(`${architecture}.context_length`);
   if (context !== undefined) facts["context length"] = String(context);
-  return { path, kind: "GGUF file", facts, format: "gguf", files: [sized(path)], ...sums(stored) };
+  const splits = metadata.get("split.count");
+  if (typeof splits === "number" && splits > 1) facts.part = `${Number(metadata.get("split.no")) + 1} of ${splits}`;
+  return { path, kind: ggufKind(metadata), facts, format: "gguf", files: [sized(path)], ...sums(stored) };
+}
+
+function ggufKind(metadata: ReadonlyMap<string, unknown>): string {
+  const type = metadata.get("general.type");
+  if (type === "mmproj" || metadata.get("general.architecture") === "clip")
+    return "GGUF file of a vision part (mmproj)";
+  return type === undefined || type === "model" ? "GGUF file" : `GGUF file of the type ${String(type)}`;
 }
 
 function sums(stored: readonly Stored[]): Pick<Inspection, "tensors" | "parameters" | "bytes" | "parts"> {
@@ -105,11 +116,12 @@ function sized(path: string): { file: string; bytes: number } {
 
 /** By its first bytes, whatever its name. */
 function isGguf(path: string): boolean {
+  if (path.endsWith(".gguf") || !statSync(path).isFile()) return path.endsWith(".gguf");
   const descriptor = openSync(path, "r");
   try {
     const mark = Buffer.alloc(MAGIC.length);
     readSync(descriptor, mark, 0, MAGIC.length, 0);
-    return path.endsWith(".gguf") || mark.toString("latin1") === MAGIC;
+    return mark.toString("latin1") === MAGIC;
   } finally {
     closeSync(descriptor);
   }

@@ -1,7 +1,8 @@
-import { existsSync, readFileSync } from "node:fs";
+import { existsSync } from "node:fs";
 import { basename, join } from "node:path";
-import { ConfigError } from "../../errors.js";
 import { readManifest } from "../../training/manifest.js";
+import { readConfig } from "../config-place.js";
+import { ADAPTER_CONFIG, adapterBase, quantisation } from "../whole-model.js";
 
 /** What a folder is, and facts of its own that are worth a line each. */
 export interface Kind {
@@ -31,7 +32,7 @@ const modelTypes: Readonly<Record<string, string>> = {
 
 /** A folder with Hugging Face's config.json. @throws ConfigError when it can't be read */
 export function hubKind(folder: string): Kind {
-  const config = readJson(join(folder, "config.json"));
+  const config = readConfig(join(folder, "config.json"));
   const { model_type: type, text_config: text, vision_config: vision } = config;
   const named = type ?? config._class_name; // diffusers has the second
   const kind =
@@ -45,12 +46,20 @@ export function hubKind(folder: string): Kind {
   }
   if (typeof config.mm_vision_tower === "string") facts["vision tower"] = config.mm_vision_tower;
   if (existsSync(join(folder, "visual_head.safetensors"))) facts["visual head"] = "beside it, visual_head.safetensors";
+  const method = quantisation(config);
+  if (method !== undefined) facts.quantised = `${method}; such weights can't be read here`;
+  if (existsSync(join(folder, ADAPTER_CONFIG))) facts.adapter = `${ADAPTER_CONFIG} lies in it; it is not applied`;
   return { kind, facts };
+}
+
+/** A folder of PEFT's. */
+export function adapterKind(folder: string): Kind {
+  return { kind: "LoRA adapter (PEFT), no whole model", facts: { base: adapterBase(folder) ?? "none is named" } };
 }
 
 /** The folder of one of our runs. */
 export function runKind(folder: string, newest: string | undefined): Kind {
-  const { name, title, seed, scale } = readJson(join(folder, "recipe.json"));
+  const { name, title, seed, scale } = readConfig(join(folder, "recipe.json"));
   return {
     kind: "run of asvr",
     facts: {
@@ -77,18 +86,6 @@ export async function checkpointKind(folder: string): Promise<Kind> {
 export function fileKind(path: string, format: "safetensors" | "torch", inside: string): Kind {
   const facts: Record<string, string> = inside === "" ? {} : { inside };
   return { kind: `weights, ${format === "torch" ? "a file of torch.save" : "safetensors"}: ${basename(path)}`, facts };
-}
-
-/** @throws ConfigError when it is no JSON object */
-function readJson(file: string): Record<string, unknown> {
-  let json: unknown;
-  try {
-    json = JSON.parse(readFileSync(file, "utf8"));
-  } catch (cause) {
-    throw new ConfigError(`${file}: can't be read: ${(cause as Error).message}`, { cause });
-  }
-  if (isObject(json)) return json;
-  throw new ConfigError(`${file}: is no JSON object`);
 }
 
 function isObject(value: unknown): value is Record<string, unknown> {

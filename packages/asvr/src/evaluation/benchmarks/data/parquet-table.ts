@@ -7,6 +7,7 @@ import {
 } from "hyparquet";
 import { compressors } from "hyparquet-compressors";
 import { faultError } from "../../../data/faults.js";
+import { requireDataFile } from "../../../data/regular-file.js";
 import { filePicture } from "./json-table.js";
 import { contentKey, type Picture, type Row, type Table, type TableOptions } from "./table.js";
 
@@ -18,6 +19,7 @@ interface ImageStruct {
 
 /** A parquet shard with the hub's picture structs. @throws DataError truncated-file */
 export async function openParquet(file: string, { pictures, imagesFolder, cache }: TableOptions): Promise<Table> {
+  requireDataFile(file);
   const unreadable = (error: unknown) =>
     faultError({
       file,

@@ -4,6 +4,7 @@ import { extname } from "node:path";
 import { CsvError, parse } from "csv-parse";
 import { parse as parseSync } from "csv-parse/sync";
 import { faultError } from "../../../data/faults.js";
+import { requireDataFile } from "../../../data/regular-file.js";
 import { filePicture } from "./json-table.js";
 import { contentKey, type Picture, type Table, type TableOptions } from "./table.js";
 
@@ -17,6 +18,7 @@ const MAX_RECORD_BYTES = 64 * 2 ** 20;
  * with the same picture, or paths inside the images folder.
  */
 export async function openText(file: string, { pictures, imagesFolder }: TableOptions): Promise<Table> {
+  requireDataFile(file);
   const format = {
     delimiter: extname(file).toLowerCase() === ".tsv" ? "\t" : ",",
     bom: true,
