@@ -27,3 +27,8 @@ export class FetchError extends Error {
 export class ResourceError extends Error {
   override readonly name = "ResourceError";
 }
+
+/** What a network computed is no number any more: a loss, its gradient, or the logits of an answer. */
+export class NonFiniteError extends Error {
+  override readonly name = "NonFiniteError";
+}

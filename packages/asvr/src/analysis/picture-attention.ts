@@ -4,6 +4,7 @@ import { type ChatModel, type ChatPrompt, embedPrompt } from "../chat/chat-model
 import type { VisualGrid } from "../chat/visual-grid.js";
 import type { RgbImage } from "../data/images.js";
 import { ConfigError } from "../errors.js";
+import { likeliestOf, nonFiniteLogits } from "../language/decoding/finite-logits.js";
 import { KeyValueCache } from "../language/llama.js";
 
 /** Layers or heads by number, from 0; "mean": all of them. */
@@ -94,8 +95,9 @@ export function attendToPicture(
           };
           const positions = tensor([[position]], { device }).to("int64");
           const states = language.model.forward(input, { cache, positions, observe });
-          const [next] = language.logits(states).flatten().argmax(-1, true).toNumbers();
-          return { attention: new PictureAttention(layers, heads, count, values), next: next! };
+          const { ids, areNumbers } = likeliestOf(language.logits(states).flatten());
+          if (!areNumbers[0]) throw nonFiniteLogits(language, undefined);
+          return { attention: new PictureAttention(layers, heads, count, values), next: ids[0]! };
         });
 
       let seen = step(embedded.narrow(1, last, 1), last);

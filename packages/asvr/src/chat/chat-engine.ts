@@ -202,6 +202,7 @@ export class ChatEngine implements ChatService, Disposable {
         if (this.#canShare) this.#prefixes.add([...reading, ...answerIds], cache);
         else cache[Symbol.dispose]();
       },
+      failed: (error: Error): void => this.#fail(request, error),
       ended: (reason: "stop" | "length" | "cancelled"): void => {
         tell(text.end());
         const usage = { promptTokens: prompt.inputIds.length, answerTokens: answerIds.length };

@@ -1,6 +1,7 @@
 import { createHash } from "node:crypto";
 import { keep, noGrad, type Tensor, tidy } from "@asvr/torch";
 import type { RgbImage } from "../data/images.js";
+import { NonFiniteError } from "../errors.js";
 
 /**
  * What a model sees in pictures, kept by their content while it fits into so many bytes, the last used longest. Owns
@@ -39,6 +40,13 @@ export class PictureFeatures implements Disposable {
       return noGrad(() => kept.detach());
     }
     const seen = noGrad(() => tidy(() => this.#see(picture)));
+    if (tidy(() => seen.isfinite().all().item()) === 0) {
+      seen.dispose();
+      throw new NonFiniteError(
+        "what the model sees in the picture is no number (NaN or infinite): a weight of its vision tower or projector " +
+          "is none, or a sum in it overflowed. Fetch the checkpoint again, or open it in float32 (--dtype float32).",
+      );
+    }
     this.#remember(key, seen);
     return seen;
   }

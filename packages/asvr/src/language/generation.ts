@@ -3,6 +3,7 @@ import type { PackedBatch } from "../data/packing.js";
 import { DataError } from "../errors.js";
 import { batchTensors, readColumns } from "../model/layout.js";
 import type { VisionLanguageModel } from "../model/lvlm.js";
+import { likeliestOf, nonFiniteLogits } from "./decoding/finite-logits.js";
 import { KeyValueCache } from "./llama.js";
 
 export interface GenerateOptions {
@@ -29,6 +30,7 @@ interface Prompt {
  * @param features (images, positions, visualDim), or null for text alone
  * @returns token ids without the end token
  * @throws DataError when a sample that ends with its prefix shares it with another
+ * @throws NonFiniteError for logits that are no numbers
  */
 export function generate(
   model: VisionLanguageModel,
@@ -57,7 +59,7 @@ export function generate(
       const states = model.hiddenStates(tensors, features, { cache, readout });
       const read = tensor(Int32Array.from(lastPositions, stateAt), { device }).to("int64");
       const logits = model.logitsAt(states, read);
-      let next = logits.argmax(-1).toNumbers();
+      let next = likeliest(model, logits);
       // What each cached token belongs to, a key a row and token: (document, segment), the prefix apart.
       const cached = Array.from({ length: batch.rows }, (_, row) => ownersOfRow(batch, row));
       const done = prompts.map(() => false);
@@ -90,12 +92,18 @@ export function generate(
           }).to("bool"),
           cache,
         });
-        const best = model.language.logits(hidden).argmax(-1).toNumbers(); // (rows, slots)
+        const best = likeliest(model, model.language.logits(hidden)); // (rows, slots)
         next = prompts.map((prompt, index) => best[prompt.row * slots + rows[prompt.row]!.indexOf(index)]!);
       }
     }),
   );
   return answers;
+}
+
+function likeliest({ language }: VisionLanguageModel, logits: Tensor): number[] {
+  const { ids, areNumbers } = likeliestOf(logits);
+  if (!areNumbers.every(Boolean)) throw nonFiniteLogits(language, undefined);
+  return ids;
 }
 
 interface Owner {

@@ -27,6 +27,9 @@ export class ApiError extends Error {
   }
 }
 
+/** Errors of the model or the machine that say what to do, by name: some come from another thread. */
+const told: ReadonlySet<string> = new Set(["NonFiniteError", "ResourceError"]);
+
 /** What an error of any kind is for who asked. The program's own errors are not told in detail. */
 export function apiErrorOf(error: unknown): ApiError {
   if (error instanceof ApiError) return error;
@@ -37,6 +40,9 @@ export function apiErrorOf(error: unknown): ApiError {
   if (error instanceof ConfigError) return new ApiError(400, error.message);
   if (error instanceof BusyError) {
     return new ApiError(429, `${error.message}; try again later`, { type: "rate_limit_error", code: "queue_full" });
+  }
+  if (error instanceof Error && told.has(error.name)) {
+    return new ApiError(error.name === "ResourceError" ? 503 : 500, error.message, { type: "server_error" });
   }
   const { statusCode, message } = error as { statusCode?: number; message?: string };
   if (statusCode === 413) {

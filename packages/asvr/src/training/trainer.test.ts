@@ -8,9 +8,10 @@ import { CheckpointError, F, memory, setThreads, tidy } from "@asvr/torch";
 import fc from "fast-check";
 import { afterAll, beforeAll, expect, test } from "vitest";
 import type { PackedBatch } from "../data/packing.js";
+import { NonFiniteError } from "../errors.js";
 import { latestCheckpoint } from "./checkpoint.js";
 import { TinyObjective, tinyTraining } from "./fixture.js";
-import { Interrupted, NonFiniteError, type Progress, type TrainOptions, train } from "./trainer.js";
+import { Interrupted, type Progress, type TrainOptions, train } from "./trainer.js";
 
 type Losses = ReturnType<TinyObjective["losses"]>;
 

@@ -1,5 +1,6 @@
 import { mkdir } from "node:fs/promises";
 import { CheckpointError, keep, manualSeed, optim, type Tensor, tidy } from "@asvr/torch";
+import { NonFiniteError } from "../errors.js";
 import { latestCheckpoint, loadTraining, type Position, saveCheckpoint } from "./checkpoint.js";
 import { MetricsLog, requireFolder } from "./metrics.js";
 import type { Objective } from "./objective.js";
@@ -47,11 +48,6 @@ export class Interrupted extends Error {
 /** Whether an error says that someone stopped the work, not that it failed: training, or a loop that asks its signal. */
 export function isInterruption(error: unknown): boolean {
   return error instanceof Interrupted || (error instanceof Error && error.name === "AbortError");
-}
-
-/** The loss or its gradient is no number any more. */
-export class NonFiniteError extends Error {
-  override name = "NonFiniteError";
 }
 
 /**

@@ -2,6 +2,7 @@ import { F, keep, noGrad, type Tensor, tensor, tidy } from "@asvr/torch";
 import { ConfigError } from "../../errors.js";
 import { headDimOf, type LlamaForCausalLM } from "../llama.js";
 import { type BeamOptions, BeamSearch, type BeamStep } from "./beam-search.js";
+import { likeliestOf, nonFiniteLogits } from "./finite-logits.js";
 import { PackedSequences } from "./packed-sequences.js";
 import { RotaryTable } from "./rotary-table.js";
 import { checkSampling, drawToken, type SamplingOptions } from "./sampling.js";
@@ -26,6 +27,8 @@ export interface DecodingListener {
   /** A token of the answer. false: that is enough, the answer ends with it, as "stop". */
   token(id: number, logProb: number | undefined): boolean;
   ended(reason: EndReason): void;
+  /** The request came to logits that are no numbers; it has ended. Default: `step` throws that, and the others wait. */
+  failed?(error: Error): void;
   /** Takes over the keys and values of an answer that ended, those of its last token left out. Default: they are freed. */
   retire?(cache: SequenceCache): void;
 }
@@ -267,7 +270,7 @@ export class Decoder implements Disposable {
 
   /** @param logits float32 (rows, vocabSize): of the requests' sequences, in order */
   #choose(requests: readonly Request[], logits: Tensor): void {
-    const likeliest = logits.argmax(-1).toNumbers();
+    const { ids, areNumbers } = likeliestOf(logits);
     const logProbs = requests.some(({ options }) => options.logProbs) ? logits.logSoftmax(-1) : null;
     let row = 0;
     for (const request of requests) {
@@ -275,14 +278,16 @@ export class Decoder implements Disposable {
       const own = row;
       row += sequences.length;
       if (request.hasEnded) continue; // by another one's listener
+      if (!areNumbers.slice(own, row).every(Boolean)) {
+        this.#fail(request);
+        continue;
+      }
       if (search) {
         this.#advanceSearch(request, search, logits.narrow(0, own, sequences.length));
         continue;
       }
       const id =
-        (options.temperature ?? 0) === 0
-          ? likeliest[own]!
-          : drawToken(logits.select(0, own), options, request.answered);
+        (options.temperature ?? 0) === 0 ? ids[own]! : drawToken(logits.select(0, own), options, request.answered);
       sequences[0]!.next = id;
       const logProb = options.logProbs ? logProbs!.select(0, own).select(0, id).item() : undefined;
       this.#answer(request, id, logProb);
@@ -323,13 +328,30 @@ export class Decoder implements Disposable {
     for (const [index, { cache }] of before.entries()) if (!taken.has(index)) cache[Symbol.dispose]();
   }
 
-  #end(request: Request, reason: EndReason): void {
-    if (request.hasEnded) return;
+  #fail(request: Request): void {
+    const layers = request.sequences.flatMap(({ cache }) => cache.firstNonFinite ?? []);
+    const cause =
+      layers.length > 0
+        ? `what its layer ${Math.min(...layers)} reads is no number already, though all weights are`
+        : undefined;
+    const error = nonFiniteLogits(this.#language, cause);
+    this.#remove(request);
+    for (const { cache } of request.sequences) cache[Symbol.dispose](); // nobody goes on from it
+    if (!request.listener.failed) throw error;
+    request.listener.failed(error);
+  }
+
+  #remove(request: Request): void {
     request.hasEnded = true;
     for (const list of [this.#running, this.#waiting])
       if (list.includes(request)) list.splice(list.indexOf(request), 1);
     request.prompt?.dispose();
     request.prompt = null;
+  }
+
+  #end(request: Request, reason: EndReason): void {
+    if (request.hasEnded) return;
+    this.#remove(request);
     const { listener, search, sequences } = request;
     if (listener.retire && !search) listener.retire(sequences[0]!.cache);
     else for (const { cache } of sequences) cache[Symbol.dispose]();

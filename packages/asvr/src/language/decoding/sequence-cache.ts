@@ -68,6 +68,15 @@ export class SequenceCache implements Disposable {
     return copy;
   }
 
+  /** The first layer whose keys or values are not all numbers. */
+  get firstNonFinite(): number | undefined {
+    if (this.#length === 0) return undefined;
+    const holdsNumbers = (tensor: Tensor) =>
+      tidy(() => tensor.narrow(2, 0, this.#length).isfinite().all().item() !== 0);
+    const layer = this.#layers.findIndex(({ key, value }) => !holdsNumbers(key) || !holdsNumbers(value));
+    return layer < 0 ? undefined : layer;
+  }
+
   /** Bytes of its memory. */
   get bytes(): number {
     const elementBytes = this.shape.dtype === "float32" ? 4 : this.shape.dtype === "float64" ? 8 : 2;
