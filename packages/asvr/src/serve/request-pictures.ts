@@ -13,6 +13,8 @@ export interface PictureLimits {
   readonly folder?: string;
   /** Of a request's pictures together. */
   readonly maxPixels: number;
+  /** Is told the pixels of each picture that was decoded. */
+  readonly hold?: (pixels: number) => void;
 }
 
 const pattern = /^data:(image\/[a-z0-9.+-]+)?(;[a-z-]+=[^;,]*)*;base64,/i;
@@ -36,13 +38,22 @@ export async function readMessages(messages: readonly RequestMessage[], limits: 
       else {
         const param = `messages.${index}.content.${place}.image_url`;
         const image = await readPicture(part.image_url.url, param, { ...limits, maxPixels: pixelsLeft });
-        pixelsLeft -= image.width * image.height;
-        parts.push({ type: "image", image });
+        const pixels = image.width * image.height;
+        pixelsLeft -= pixels;
+        limits.hold?.(pixels);
+        parts.push({ type: "image", image: shared(image) });
       }
     }
     read.push({ role: asRole, content: parts });
   }
   return read;
+}
+
+/** In memory that threads share: it is handed to the model's thread without a copy, however many answers are asked. */
+function shared({ width, height, data }: RgbImage): RgbImage {
+  const own = new Uint8Array(new SharedArrayBuffer(data.length));
+  own.set(data);
+  return { width, height, data: own };
 }
 
 async function readPicture(url: string, param: string, limits: PictureLimits): Promise<RgbImage> {

@@ -1,3 +1,4 @@
+import { once } from "node:events";
 import { mkdirSync, mkdtempSync, realpathSync, rmSync, symlinkSync, writeFileSync } from "node:fs";
 import { connect } from "node:net";
 import { tmpdir } from "node:os";
@@ -261,6 +262,24 @@ test("a body that is too large, one that does not arrive, and no HTTP at all", a
   expect(await raw(port, head)).toMatch(/^HTTP\/1\.1 408 /);
   expect(await raw(port, "what?\r\n\r\n")).toMatch(/^HTTP\/1\.1 400 .*"error"/s);
   expect((await client.chat.completions.create({ ...greedy, messages: shows(dataUrl) })).choices).toHaveLength(1);
+});
+
+test("connections that send headers alone shut nobody out", async () => {
+  const { client, port } = await start({ maxRequests: 4 });
+  const head = "POST /v1/chat/completions HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Type: application/json\r\n";
+  const sockets = Array.from({ length: 20 }, () => connect(port, "127.0.0.1"));
+  await Promise.all(sockets.map((socket) => once(socket, "connect")));
+  for (const socket of sockets) socket.write(`${head}Content-Length: 900\r\n\r\n{`);
+  await new Promise((resolve) => setTimeout(resolve, 200));
+  expect((await client.chat.completions.create({ ...greedy, messages: shows(dataUrl) })).choices).toHaveLength(1);
+  for (const socket of sockets) socket.destroy();
+});
+
+test("requests whose pictures exceed the budget together are answered one after the other", async () => {
+  const { client } = await start({ maxImagePixels: 42 * 42 });
+  const ask = (seed: number) =>
+    client.chat.completions.create({ ...greedy, messages: shows(dataUrl, `Which? ${seed}`) });
+  for (const { choices } of await Promise.all([1, 2, 3, 4, 5].map(ask))) expect(choices).toHaveLength(1);
 });
 
 function raw(port: number, text: string): Promise<string> {

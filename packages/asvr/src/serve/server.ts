@@ -5,9 +5,11 @@ import type { Socket } from "node:net";
 import Fastify, { type FastifyInstance, type FastifyReply, type FastifyRequest } from "fastify";
 import { type AnswerEvent, BusyError, type ChatService } from "../chat/chat-service.js";
 import { ApiError, apiErrorOf } from "./api-error.js";
+import { BodyBudget } from "./body-budget.js";
 import { type ChatRequest, drawingOf, parseChatRequest } from "./chat-request.js";
 import { Completion } from "./completion.js";
-import { type PictureLimits, readMessages } from "./request-pictures.js";
+import { PixelBudget } from "./pixel-budget.js";
+import { readMessages } from "./request-pictures.js";
 
 export interface ServerOptions {
   /** What requests must show as `Authorization: Bearer …`; default: nothing. */
@@ -16,7 +18,10 @@ export interface ServerOptions {
   readonly allowFiles?: string;
   /** Default 32 MiB. */
   readonly maxBodyBytes?: number;
-  /** Of a request's pictures together; default 50 million. */
+  /**
+   * Of a request's pictures together; default 50 million. It is the budget of all requests too: another one's pictures
+   * are decoded when those before it hold less.
+   */
   readonly maxImagePixels?: number;
   /** Requests that are answered or wait; one more is refused. Default 128. */
   readonly maxRequests?: number;
@@ -81,15 +86,29 @@ export function buildServer(service: ChatService, options: ServerOptions = {}): 
     return described;
   });
 
+  const maxPixels = options.maxImagePixels ?? 50_000_000;
+  const budget = new PixelBudget(maxPixels);
+  const bodies = new BodyBudget(LARGEST_BODIES * maxBodyBytes);
+  const bodyOf = new WeakMap<FastifyRequest, () => void>(); // gives its bytes back
+  const requirePlace = () => {
+    if (counts.open < maxRequests) return;
+    counts.refused++;
+    throw new BusyError(`${counts.open} requests are being answered or wait`);
+  };
   app.post(
     "/v1/chat/completions",
     {
-      onRequest: async (_request, reply) => {
-        // Before the body is read: what waits must fit into memory.
-        if (counts.open >= maxRequests) {
-          counts.refused++;
-          throw new BusyError(`${counts.open} requests are being answered or wait`);
-        }
+      // Before the body is read: what waits must fit into memory.
+      onRequest: async () => requirePlace(),
+      preParsing: async (request, reply, payload) => {
+        const { stream, release } = bodies.count(payload);
+        bodyOf.set(request, release);
+        reply.raw.once("close", release);
+        return stream;
+      },
+      // A place is taken when the body is there: who sends headers alone shuts nobody out.
+      preValidation: async (_request, reply) => {
+        requirePlace();
         counts.open++;
         reply.raw.once("close", () => counts.open--);
       },
@@ -97,13 +116,21 @@ export function buildServer(service: ChatService, options: ServerOptions = {}): 
     async (request, reply) => {
       const asked = parseChatRequest(request.body);
       requireModel(asked.model, model);
-      const limits: PictureLimits = {
-        maxPixels: options.maxImagePixels ?? 50_000_000,
-        ...(options.allowFiles !== undefined && { folder: options.allowFiles }),
-      };
-      const messages = await readMessages(asked.messages, limits);
       const stop = stopping(reply, options.requestTimeoutSeconds ?? 600);
       try {
+        const limits = { maxPixels, ...(options.allowFiles !== undefined && { folder: options.allowFiles }) };
+        const hasPictures = asked.messages.some(
+          ({ content }) => typeof content !== "string" && content.some(({ type }) => type === "image_url"),
+        );
+        const read = (hold?: (pixels: number) => void) =>
+          readMessages(asked.messages, { ...limits, ...(hold && { hold }) });
+        const { result: messages, release } = hasPictures
+          ? await budget.decode(read, stop.signal)
+          : { result: await read(), release: () => {} };
+        if (reply.raw.destroyed) release();
+        else reply.raw.once("close", release);
+        (request as { body: unknown }).body = undefined; // its pictures are decoded: they need not be there twice
+        bodyOf.get(request)!();
         const answers = drawingOf(asked).map((drawing) =>
           service.ask(messages, { ...drawing, signal: stop.signal })[Symbol.asyncIterator](),
         );
@@ -124,6 +151,8 @@ export function buildServer(service: ChatService, options: ServerOptions = {}): 
   return app;
 }
 
+/** Bodies of the largest size that may be there at a time. */
+const LARGEST_BODIES = 8;
 const UNREAD_MS = 10_000;
 
 /** A request that is no HTTP, or did not arrive in time. */
