@@ -1,13 +1,9 @@
 import { TextDecoder } from "node:util";
 import { Tokenizer } from "@huggingface/tokenizers";
-import { ConfigError } from "../errors.js";
-import { isSimplePattern } from "./pattern-cost.js";
+import { knownPatterns } from "./known-patterns.js";
 import type { AddedToken, PrefixRule, TokenizerConfig, TokenizerEngine } from "./tokenizer-engine.js";
 import { type TokenizerJson, type TokenizerStep, withExactSteps } from "./tokenizer-json.js";
-import { withinSeconds } from "./within-seconds.js";
-
-/** What a tokenizer may take for a text when its patterns could take for ever. */
-const SECONDS = 2;
+import { TokenizerWatch } from "./tokenizer-watch.js";
 
 /** What is used of the library, whose own types TypeScript does not find (imports without an ending). */
 interface Library {
@@ -29,15 +25,15 @@ export class JsonEngine implements TokenizerEngine {
   readonly vocabulary: ReadonlyMap<string, number>;
   readonly #library: Library;
   readonly #bare: Library; // the same without a dummy space
-  readonly #patterns: readonly string[]; // that have to be watched
+  readonly #watch: TokenizerWatch;
 
   constructor(json: TokenizerJson, config: TokenizerConfig) {
     const settings = { ...config, clean_up_tokenization_spaces: config.clean_up_tokenization_spaces ?? false };
     this.prefixRule = prefixRule(json);
     this.addedTokens = json.added_tokens;
-    this.#patterns = patternsOf([json.normalizer, json.pre_tokenizer, json.post_processor, json.decoder]).filter(
-      (pattern) => !isSimplePattern(pattern),
-    );
+    const patterns = patternsOf([json.normalizer, json.pre_tokenizer, json.post_processor, json.decoder]);
+    const unknown = patterns.filter((pattern) => !knownPatterns.has(pattern));
+    this.#watch = new TokenizerWatch(unknown.map((pattern) => `the pattern ${JSON.stringify(pattern.slice(0, 80))}`));
     this.#library = new Tokenizer(withExactSteps(json), settings) as Library;
     keepByteOrderMarks(this.#library.decoder);
     this.#bare =
@@ -53,11 +49,11 @@ export class JsonEngine implements TokenizerEngine {
   }
 
   encode(text: string, addSpecialTokens: boolean): number[] {
-    return this.#watched(text, () => this.#library.encode(text, { add_special_tokens: addSpecialTokens }).ids);
+    return this.#watch.run(text, () => this.#library.encode(text, { add_special_tokens: addSpecialTokens }).ids);
   }
 
   encodeBare(text: string): number[] {
-    return this.#watched(text, () => this.#bare.encode(text, { add_special_tokens: false }).ids);
+    return this.#watch.run(text, () => this.#bare.encode(text, { add_special_tokens: false }).ids);
   }
 
   encodeStart(text: string): number[] {
@@ -66,21 +62,7 @@ export class JsonEngine implements TokenizerEngine {
   }
 
   decode(ids: readonly number[], skipSpecialTokens: boolean): string {
-    return this.#watched(ids, () => this.#library.decode(ids, { skip_special_tokens: skipSpecialTokens }));
-  }
-
-  /** @throws ConfigError when a pattern takes too long */
-  #watched<T>(input: ArrayLike<unknown>, work: () => T): T {
-    if (this.#patterns.length === 0) return work();
-    try {
-      return withinSeconds(SECONDS, work);
-    } catch (cause) {
-      const shown = this.#patterns.map((pattern) => JSON.stringify(pattern.slice(0, 80))).join(", ");
-      throw new ConfigError(
-        `tokenizer: ${(cause as Error).message} to tokenize an input of length ${input.length}; patterns of tokenizer.json that may be the reason: ${shown}.`,
-        { cause },
-      );
-    }
+    return this.#watch.run(ids, () => this.#library.decode(ids, { skip_special_tokens: skipSpecialTokens }));
   }
 }
 

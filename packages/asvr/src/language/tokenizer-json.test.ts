@@ -48,4 +48,31 @@ describe("steps that the library takes otherwise than Hugging Face's tokenizers"
     expect(tokensOf(metaspace, "a ")).toEqual(["a", "▁"]);
     expect(tokensOf(metaspace, "a a")).toEqual(["a", "▁a"]);
   });
+
+  test("Metaspace's symbol is a character, whatever it is in a pattern", () => {
+    const metaspace = { type: "Metaspace", replacement: "^", prepend_scheme: "never" };
+    expect(tokensOf(metaspace, "a 1")).toEqual(["a", "1"]);
+    expect(() => tokensOf({ ...metaspace, replacement: "(a+)+" }, "a")).toThrow(/replacement must be one character/);
+  });
+
+  test("what a replacement puts in place is a text", () => {
+    const replaced = (content: string) => tokensOf({ type: "Replace", pattern: { String: "1" }, content }, "a1");
+    expect(replaced("$&2")).toEqual(["a", "2"]); // "$" and "&" are no tokens
+    expect(replaced("$`")).toEqual(["a"]);
+  });
+});
+
+describe("steps that make much of little", () => {
+  const replace = { type: "Replace", pattern: { String: "a" }, content: "aa" };
+  const vocab = { a: 0, "</s>": 1 };
+  test.each<[string, object]>([
+    ["normalizer", { normalizer: { type: "Sequence", normalizers: Array(30).fill(replace) } }],
+    ["normalizer", { normalizer: { type: "Prepend", prepend: "a".repeat(1e6) } }],
+    ["decoder", { decoder: { type: "Sequence", decoders: Array(30).fill(replace) } }],
+    ["decoder", { decoder: { type: "Replace", pattern: { Regex: "" }, content: "a".repeat(2000) } }],
+  ])("%s %#", (name, change) => {
+    expect(() => requireTokenizerJson({ ...change, model: { type: "BPE", vocab, merges: [] } })).toThrow(
+      new RegExp(`${name} must be steps that make at most 1000 characters of one`),
+    );
+  });
 });

@@ -1,4 +1,5 @@
 import { ConfigError } from "../errors.js";
+import { GPT2_PATTERN, isCompilable } from "./known-patterns.js";
 import type { AddedToken } from "./tokenizer-engine.js";
 
 /** What is read of `tokenizer.json`; the rest goes to the library as it is. */
@@ -24,12 +25,18 @@ export interface TokenizerStep {
   content?: string;
   normalizers?: TokenizerStep[];
   pretokenizers?: TokenizerStep[];
+  decoders?: TokenizerStep[];
+  prepend?: string;
 }
 
 /** Ids index tables: this is sixteen times the largest vocabulary that is in use. */
 export const MOST_IDS = 2 ** 22;
 /** How deep steps lie in each other, with room. */
 const DEEPEST = 32;
+/** Longer than any pattern that is published. */
+const LONGEST_PATTERN = 10_000;
+/** How many characters the steps may make of one, all of them together. Published ones make two. */
+const MOST_GROWTH = 1000;
 
 /**
  * A `tokenizer.json`, checked as far as the library would not: it would run for minutes over an id in the billions, or
@@ -47,6 +54,10 @@ export function requireTokenizerJson(value: unknown): TokenizerJson {
   }
   const steps = ["normalizer", "pre_tokenizer", "post_processor", "decoder"] as const;
   for (const name of steps) if (json[name] !== null && json[name] !== undefined) requireStep(name, json[name], 0);
+  for (const name of ["normalizer", "pre_tokenizer", "decoder"] as const) {
+    const growth = growthOf(json[name] as TokenizerStep | null | undefined);
+    if (growth > MOST_GROWTH) fail(name, `steps that make at most ${MOST_GROWTH} characters of one`, growth);
+  }
   const model = requireObject(json.model, "model");
   if (Array.isArray(model.vocab)) requireScoredVocabulary(model);
   else requireVocabulary(model);
@@ -98,6 +109,18 @@ function requireStep(place: string, step: unknown, depth: number): void {
     const pattern = requireObject(rest.pattern, `${place}.pattern`);
     const source = pattern.Regex ?? pattern.String;
     if (typeof source !== "string") fail(`${place}.pattern`, "a Regex or a String", pattern);
+    if (source.length > LONGEST_PATTERN) fail(`${place}.pattern`, `at most ${LONGEST_PATTERN} long`, source.length);
+  }
+  const regex = (rest.pattern as { Regex?: unknown } | undefined)?.Regex;
+  if (typeof regex === "string" && !isCompilable(regex)) {
+    fail(`${place}.pattern`, "of at most 24 repetitions, none of a group by a number", regex);
+  }
+  for (const name of ["content", "prepend", "replacement"]) {
+    const text = rest[name];
+    if (text !== undefined && text !== null && typeof text !== "string") fail(`${place}.${name}`, "a text", text);
+  }
+  if (type === "Metaspace" && rest.replacement !== undefined && [...String(rest.replacement)].length !== 1) {
+    fail(`${place}.replacement`, "one character", rest.replacement);
   }
   for (const name of ["normalizers", "pretokenizers", "processors", "decoders"]) {
     const inner = rest[name];
@@ -105,6 +128,18 @@ function requireStep(place: string, step: unknown, depth: number): void {
     if (!Array.isArray(inner)) fail(`${place}.${name}`, "a list", inner);
     for (const [index, one] of inner.entries()) requireStep(`${place}.${name}[${index}]`, one, depth + 1);
   }
+}
+
+/** The length, at most, of what a step makes of one character. */
+function growthOf(step: TokenizerStep | null | undefined): number {
+  if (!step) return 1;
+  const inner = [step.normalizers, step.pretokenizers, step.decoders].flatMap((steps) => steps ?? []);
+  const length = inner.reduce((product, one) => product * growthOf(one), 1);
+  if (step.type === "Prepend") return 1 + (step.prepend?.length ?? 0);
+  if (step.type !== "Replace") return length;
+  const { pattern, content = "" } = step;
+  const found = pattern && "String" in pattern ? pattern.String.length : 0; // a pattern may find nothing, everywhere
+  return Math.max(1, found === 0 ? 1 + content.length : content.length / found);
 }
 
 function requireId(place: string, id: unknown): void {
@@ -122,19 +157,27 @@ function fail(place: string, expected: string, found: unknown): never {
   throw new ConfigError(`tokenizer: ${place} must be ${expected}; it is ${shown}.`);
 }
 
-/** GPT-2's pattern, as byte-level tokenizers use it unless they bring their own. */
-export const GPT2_PATTERN = "'s|'t|'re|'ve|'m|'ll|'d| ?\\p{L}+| ?\\p{N}+| ?[^\\s\\p{L}\\p{N}]+|\\s+(?!\\S)|\\s+";
-
 /**
- * The same tokenizer in words that the library takes exactly. It knows the digits of ASCII only, takes JavaScript's
- * white space where Unicode's is meant (byte-level), and never splits at the symbol for a space (Metaspace).
+ * The tokenizer in words that the library takes exactly. It knows the digits of ASCII only, takes JavaScript's white
+ * space where Unicode's is meant (byte-level), never splits at the symbol for a space (Metaspace), and takes `$&` in what
+ * a replacement puts in place for what was found.
  */
 export function withExactSteps(json: TokenizerJson): TokenizerJson {
-  return { ...json, pre_tokenizer: json.pre_tokenizer && exactStep(json.pre_tokenizer) };
+  const { normalizer, pre_tokenizer, decoder } = json;
+  return {
+    ...json,
+    normalizer: normalizer && exactStep(normalizer),
+    pre_tokenizer: pre_tokenizer && exactStep(pre_tokenizer),
+    decoder: decoder && exactStep(decoder),
+  };
 }
 
 function exactStep(step: TokenizerStep): TokenizerStep {
-  if (step.pretokenizers) return { ...step, pretokenizers: step.pretokenizers.map(exactStep) };
+  for (const name of ["normalizers", "pretokenizers", "decoders"] as const) {
+    const inner = step[name];
+    if (inner) return { ...step, [name]: inner.map(exactStep) };
+  }
+  if (step.type === "Replace") return { ...step, content: step.content?.replaceAll("$", "$$$$") };
   if (step.type === "Digits") return splitAt(step.individual_digits ? "\\p{N}" : "\\p{N}+");
   if (step.type === "ByteLevel" && step.use_regex !== false) {
     const space: TokenizerStep = { type: "Replace", pattern: { Regex: "\\A[^ ]" }, content: " $&" };
@@ -142,7 +185,7 @@ function exactStep(step: TokenizerStep): TokenizerStep {
     return sequence([...(step.add_prefix_space ? [space] : []), splitAt(GPT2_PATTERN), bytes]);
   }
   if (step.type === "Metaspace" && step.split !== false) {
-    const symbol = step.replacement ?? "▁";
+    const symbol = (step.replacement ?? "▁").replace(/[\\^$.*+?()[\]{}|/&~-]/u, "\\$&");
     return sequence([step, splitAt(`${symbol}[^${symbol}]*|[^${symbol}]+`)]);
   }
   return step;

@@ -1,5 +1,6 @@
 import { ConfigError } from "../errors.js";
 import { JsonEngine } from "./json-engine.js";
+import { PrefixMatcher } from "./sentencepiece/prefix-matcher.js";
 import { CleanedTextStream, TextStream } from "./text-stream.js";
 import { nameOf, type TokenizerConfig, type TokenizerEngine, type TokenName } from "./tokenizer-engine.js";
 import {
@@ -29,6 +30,7 @@ export class TextTokenizer {
   readonly #cleansUp: boolean;
   readonly #addedIds: ReadonlySet<number>;
   readonly #specialIds: ReadonlySet<number>;
+  #added: PrefixMatcher | undefined;
 
   /** @throws ConfigError when the tokenizer has no eos, is damaged, or is of a kind that the library does not know */
   constructor(source: TokenizerJson | TokenizerEngine, config: TokenizerConfig = {}) {
@@ -148,8 +150,10 @@ export class TextTokenizer {
 
   /** Where the first added token begins; the length of the text if there is none. */
   #firstAddedToken(text: string): number {
-    const starts = this.#engine.addedTokens.map(({ content }) => text.indexOf(content)).filter((start) => start >= 0);
-    return Math.min(text.length, ...starts);
+    this.#added ??= new PrefixMatcher(this.#engine.addedTokens.map(({ content }) => content));
+    let at = 0;
+    while (at < text.length && this.#added.longestAt(text, at) === 0) at += 1;
+    return at;
   }
 
   #idOf(name: TokenName | undefined): number | undefined {

@@ -1,3 +1,4 @@
+import { WORDS_PATTERN } from "../language/known-patterns.js";
 import { wordsOf } from "./language.js";
 import { THINGS, type Things } from "./things.js";
 
@@ -42,8 +43,7 @@ export function buildTokenizer(things: Things = THINGS.standard) {
     },
     pre_tokenizer: {
       type: "Split",
-      // a word with its space (and a role's colon), or one other sign with its space, or one blank
-      pattern: { Regex: " ?[\\p{L}\\p{N}-]+:?| ?[^\\s\\p{L}\\p{N}]|\\s" },
+      pattern: { Regex: WORDS_PATTERN },
       behavior: "Isolated",
       invert: false,
     },

@@ -1,4 +1,5 @@
 import { ConfigError } from "../../errors.js";
+import { gpt4Pattern } from "../../language/known-patterns.js";
 import type { TextTokenizer } from "../../language/tokenizer.js";
 import { field, type GgufField } from "../gguf/write.js";
 
@@ -31,10 +32,8 @@ const KIND = { normal: 1, unknown: 2, control: 3, userDefined: 4, unused: 5, byt
 
 /** Patterns of byte-level vocabularies that llama.cpp knows by name. */
 const patterns: Readonly<Record<string, string>> = {
-  "(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\\r\\n\\p{L}\\p{N}]?\\p{L}+|\\p{N}| ?[^\\s\\p{L}\\p{N}]+[\\r\\n]*|\\s*[\\r\\n]+|\\s+(?!\\S)|\\s+":
-    "qwen2",
-  "(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\\r\\n\\p{L}\\p{N}]?\\p{L}+|\\p{N}{1,3}| ?[^\\s\\p{L}\\p{N}]+[\\r\\n]*|\\s*[\\r\\n]+|\\s+(?!\\S)|\\s+":
-    "llama-bpe",
+  [gpt4Pattern("\\p{N}")]: "qwen2",
+  [gpt4Pattern("\\p{N}{1,3}")]: "llama-bpe",
 };
 
 /**

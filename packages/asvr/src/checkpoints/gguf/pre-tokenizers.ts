@@ -1,4 +1,4 @@
-import { GPT2_PATTERN } from "../../language/tokenizer-json.js";
+import { GPT2_PATTERN, gpt4Pattern } from "../../language/known-patterns.js";
 
 /** How a text is split before byte-level BPE, and what else the name of a way of splitting stands for. */
 export interface PreTokenizer {
@@ -12,16 +12,11 @@ export interface PreTokenizer {
   readonly addsBos?: boolean;
 }
 
-/** The pattern of GPT-4's tokenizer, with as many digits together as are given. */
-function gpt4(digits: string): string {
-  return `(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\\r\\n\\p{L}\\p{N}]?\\p{L}+|${digits}| ?[^\\s\\p{L}\\p{N}]+[\\r\\n]*|\\s*[\\r\\n]+|\\s+(?!\\S)|\\s+`;
-}
-
 const gpt2: PreTokenizer = { splits: [GPT2_PATTERN] };
 /** Every digit by itself first. */
 const digitsApart: PreTokenizer = { splits: ["\\p{N}", GPT2_PATTERN] };
-const llama3: PreTokenizer = { splits: [gpt4("\\p{N}{1,3}")], ignoresMerges: true, addsBos: true };
-const qwen2: PreTokenizer = { splits: [gpt4("\\p{N}")], composes: true };
+const llama3: PreTokenizer = { splits: [gpt4Pattern("\\p{N}{1,3}")], ignoresMerges: true, addsBos: true };
+const qwen2: PreTokenizer = { splits: [gpt4Pattern("\\p{N}")], composes: true };
 
 /** `tokenizer.ggml.pre` by name: the tokenizers of the models that llama.cpp tells apart. */
 export const patterns: ReadonlyMap<string, PreTokenizer> = new Map(

@@ -1,5 +1,6 @@
 import { TextDecoder } from "node:util";
 import type { AddedToken, PrefixRule, TokenizerEngine } from "../tokenizer-engine.js";
+import { TokenizerWatch } from "../tokenizer-watch.js";
 import { AddedTokenSplitter } from "./added-token-splitter.js";
 import { SPACE_SYMBOL } from "./normalizer.js";
 import type { SentencePieceProcessor } from "./processor.js";
@@ -33,6 +34,7 @@ export class SentencePieceEngine implements TokenizerEngine {
   /** A piece that is an added token, too, has that one's id. */
   readonly #renumbered = new Map<number, number>();
   readonly #unknownLength: number;
+  readonly #watch: TokenizerWatch;
 
   constructor(processor: SentencePieceProcessor, options: SentencePieceOptions) {
     const { addedTokens, legacy, addPrefixSpace } = options;
@@ -48,6 +50,7 @@ export class SentencePieceEngine implements TokenizerEngine {
       if (own !== undefined) this.#renumbered.set(own, id);
     }
     this.#named = new Set(options.namedIds);
+    this.#watch = new TokenizerWatch(manyLengths(processor.ids.keys()));
     this.#unknownLength = processor.encode(options.unknownToken, { dummySpace: false }).length;
     const hasDummy = legacy ? processor.model.normalizer.addDummyPrefix : addPrefixSpace;
     this.prefixRule = hasDummy ? (legacy ? "every" : "first") : "none";
@@ -58,15 +61,20 @@ export class SentencePieceEngine implements TokenizerEngine {
   }
 
   encode(text: string, addSpecialTokens: boolean): number[] {
-    const ids = this.#options.legacy ? this.#parts(text, true) : this.encodeStart(text);
+    const ids = this.#options.legacy ? this.#watch.run(text, () => this.#parts(text, true)) : this.encodeStart(text);
     return addSpecialTokens ? [...this.#options.startIds, ...ids, ...this.#options.endIds] : ids;
   }
 
   encodeBare(text: string): number[] {
-    return this.#parts(this.#options.legacy ? text : text.replaceAll(SPACE_SYMBOL, " "), false);
+    const spaced = this.#options.legacy ? text : text.replaceAll(SPACE_SYMBOL, " ");
+    return this.#watch.run(text, () => this.#parts(spaced, false));
   }
 
   encodeStart(text: string): number[] {
+    return this.#watch.run(text, () => this.#start(text));
+  }
+
+  #start(text: string): number[] {
     if (text === "") return [];
     const spaced = text.replaceAll(SPACE_SYMBOL, " ");
     const parts = this.#splitter.split(this.prefixRule === "none" ? spaced : SPACE_SYMBOL + spaced);
@@ -115,6 +123,15 @@ export class SentencePieceEngine implements TokenizerEngine {
     const ids = this.#processor.encode(this.#options.unknownToken + text, { dummySpace: false });
     return ids.slice(this.#unknownLength);
   }
+}
+
+/** Longer pieces than published models have, of which there may be one of every length. */
+const USUAL_LENGTH = 128;
+
+function manyLengths(pieces: Iterable<string>): string[] {
+  let longest = 0;
+  for (const piece of pieces) longest = Math.max(longest, piece.length);
+  return longest > USUAL_LENGTH ? [`pieces of up to ${longest} characters`] : [];
 }
 
 const utf8 = new TextDecoder("utf-8", { ignoreBOM: true });

@@ -76,6 +76,9 @@ function characterLength(text: string, at: number): number {
 /** As many rules that are beginnings of each other as SentencePiece looks at. */
 const MOST_RULES = 32;
 
+/** Bytes that a rule may give; those of Unicode's forms give 54 at most. */
+const MOST_BYTES = 256;
+
 /** Rules of replacement as SentencePiece compiles them: a double-array trie (Darts), then what is put in place. */
 class CharsMap {
   readonly #units: Uint32Array;
@@ -120,11 +123,14 @@ class CharsMap {
   }
 
   #textAt(start: number): string {
-    const end = this.#texts.indexOf(0, start);
-    if (start >= this.#texts.length || end < 0) {
+    if (start >= this.#texts.length) {
       throw new ConfigError(`SentencePiece model: its charsmap points outside its texts (${start}).`);
     }
-    return this.#texts.toString("utf8", start, end);
+    const length = this.#texts.subarray(start, start + MOST_BYTES + 1).indexOf(0);
+    if (length < 0) {
+      throw new ConfigError(`SentencePiece model: a rule of its charsmap gives more than ${MOST_BYTES} bytes.`);
+    }
+    return this.#texts.toString("utf8", start, start + length);
   }
 }
 

@@ -1,13 +1,24 @@
+import { ConfigError } from "../../errors.js";
+
+/** Four times the longest token that is in use, which is of 128 spaces. Finding goes through all lengths that there are. */
+const LONGEST = 512;
+
 /** Finds the longest of many texts at a place of another. */
 export class PrefixMatcher {
   readonly #texts: ReadonlySet<string>;
   /** The lengths of the texts that begin with a character, longest first. */
   readonly #lengths = new Map<string, number[]>();
 
+  /** @throws ConfigError for a text that is too long to be a token */
   constructor(texts: Iterable<string>) {
     this.#texts = new Set(texts);
     const lengths = new Map<string, Set<number>>();
     for (const text of this.#texts) {
+      if (text.length > LONGEST) {
+        throw new ConfigError(
+          `tokenizer: a token is ${text.length} characters long, beginning with ${JSON.stringify(text.slice(0, 20))}; the longest that can be used is ${LONGEST}.`,
+        );
+      }
       const first = text[0] ?? "";
       lengths.set(first, (lengths.get(first) ?? new Set()).add(text.length));
     }
