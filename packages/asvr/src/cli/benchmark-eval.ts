@@ -10,7 +10,7 @@ import { endpointAnswerer } from "../evaluation/benchmarks/endpoint.js";
 import { readRun, runBenchmark, type StoredRun } from "../evaluation/benchmarks/run.js";
 import { type BenchmarkScore, scoreAverage, scoreBenchmark } from "../evaluation/benchmarks/score.js";
 import type { BenchmarkOptions } from "./benchmark-commands.js";
-import { interruptSignal, oneOf, printJson } from "./options.js";
+import { endpointUrl, interruptSignal, oneOf, printJson } from "./options.js";
 import { type ProgressDisplay, progressDisplay } from "./progress.js";
 import { describeScores } from "./score.js";
 
@@ -140,9 +140,14 @@ async function somebodyToAsk(run: string | undefined, options: BenchmarkOptions)
   }
   if (run !== undefined) throw new ConfigError("a run and --endpoint are both given; one of them answers");
   if (model === undefined) throw new ConfigError("--endpoint needs --model, the model's name there");
-  if (!URL.canParse(endpoint)) throw new ConfigError(`--endpoint ${JSON.stringify(endpoint)} is no URL`);
   const apiKey = process.env.ASVR_API_KEY;
-  const to = { url: endpoint, model, concurrency, timeoutSeconds: timeout, ...(apiKey && { apiKey }) };
+  const to = {
+    url: endpointUrl("--endpoint", endpoint),
+    model,
+    concurrency,
+    timeoutSeconds: timeout,
+    ...(apiKey && { apiKey }),
+  };
   return { answerer: endpointAnswerer(to), [Symbol.dispose]: () => {} };
 }
 

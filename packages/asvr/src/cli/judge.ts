@@ -5,7 +5,7 @@ import { endpointAnswerer } from "../evaluation/benchmarks/endpoint.js";
 import { type JudgedPrediction, judgePredictions } from "../evaluation/benchmarks/judge.js";
 import type { StoredRun } from "../evaluation/benchmarks/run.js";
 import { benchmarkOf } from "../evaluation/benchmarks/score.js";
-import { interruptSignal } from "./options.js";
+import { endpointUrl, interruptSignal } from "./options.js";
 import { progressDisplay } from "./progress.js";
 
 // `asvr score --judge`: somebody else has a part in scoring.
@@ -37,10 +37,13 @@ export function judgeOf({ judge, judgeModel, protocol }: JudgeOptions): Judge | 
     return undefined;
   }
   if (judgeModel === undefined) throw new ConfigError("--judge needs --judge-model, the model's name there");
-  if (!URL.canParse(judge)) throw new ConfigError(`--judge ${JSON.stringify(judge)} is no URL`);
   if (protocol !== "default") throw new ConfigError("--judge brings protocols of its own: leave --protocol out");
   const apiKey = process.env.ASVR_JUDGE_KEY;
-  const answerer = endpointAnswerer({ url: judge, model: judgeModel, ...(apiKey && { apiKey }) });
+  const answerer = endpointAnswerer({
+    url: endpointUrl("--judge", judge),
+    model: judgeModel,
+    ...(apiKey && { apiKey }),
+  });
   return { name: judgeModel, answerer };
 }
 

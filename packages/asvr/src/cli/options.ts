@@ -25,6 +25,13 @@ export function positive(text: string): number {
   return value;
 }
 
+/** An endpoint's address. @throws ConfigError for one without http:// or https:// */
+export function endpointUrl(name: string, value: string): string {
+  if (/^https?:\/\//i.test(value) && URL.canParse(value)) return value;
+  const advice = /^[\w.-]+(:\d+)?(\/|$)/.test(value) ? `: is http://${value} meant?` : "";
+  throw new ConfigError(`${name} ${JSON.stringify(value)} is no URL that begins with http:// or https://${advice}`);
+}
+
 export function oneOf<T extends string>(name: string, value: string, allowed: readonly T[]): T {
   if ((allowed as readonly string[]).includes(value)) return value as T;
   throw new ConfigError(`${name} is ${JSON.stringify(value)}; it must be ${allowed.join(" or ")}`);

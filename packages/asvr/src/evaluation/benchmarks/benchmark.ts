@@ -55,10 +55,20 @@ export function shape<Columns extends z.ZodRawShape, Question>(
   };
 }
 
-/** Text that may be a number in one file and a string in another. */
-export const idColumn = z.union([z.string().min(1), z.number()]).transform(String);
+/** Text that may be a number in one file and a string in another; a float in a column where pandas met a gap. */
+export const idColumn = z
+  .union([z.string().min(1), z.number()])
+  .transform((id) => String(id).replace(/^(\d+)\.0+$/, "$1"));
+/** A whole number, however it was written: 200, "200" or "200.0". */
+export const indexColumn = idColumn.pipe(z.string().regex(/^\d+$/, "it is no whole number").transform(Number));
 /** An option or hint: null and missing are allowed. */
-export const optionColumn = z.union([z.string(), z.number().transform(String)]).nullish();
+export const optionColumn = z.union([z.string(), z.number(), z.boolean()]).transform(optionText).nullish();
+
+/** Python writes its booleans in capitals. */
+function optionText(value: string | number | boolean): string {
+  if (typeof value === "boolean") return value ? "True" : "False";
+  return String(value);
+}
 
 /** A question with what a model said. */
 export interface Answered<Question> extends Scored {
@@ -113,6 +123,8 @@ export interface Definition<Question extends object> {
   /** Styles that show all of a question's pictures and not only the first. */
   showsAll?: readonly PromptStyle[];
   maxNewTokens: number;
+  /** Limits of a reference that differ, where its own words are asked in. */
+  maxNewTokensOf?: Partial<Record<PromptStyle, number>>;
   /** The right answer in words: what a report and an oracle say; undefined in a split without answers. */
   gold: (question: Question) => string | undefined;
   /** What hangs together, and is drawn as a whole when the benchmark is resampled. */
@@ -141,6 +153,11 @@ export function userTurn(benchmark: Benchmark, question: object, style: PromptSt
   const ask = benchmark.ask[style] ?? benchmark.ask.default;
   const marks = benchmark.showsAll?.includes(style) ? pictures : Math.min(pictures, 1);
   return `${"<image>\n".repeat(marks)}${ask(question)}`;
+}
+
+/** How long an answer may be, in tokens, where a question is asked in these words. */
+export function tokenLimit({ maxNewTokens, maxNewTokensOf }: Benchmark, style: PromptStyle = "default"): number {
+  return maxNewTokensOf?.[style] ?? maxNewTokens;
 }
 
 export function partsOf<Question>(protocol: Protocol<Question>, items: readonly Answered<Question>[]): Part[] {

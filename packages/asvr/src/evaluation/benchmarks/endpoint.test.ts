@@ -135,6 +135,70 @@ test("a question that the server does not take is refused, and the others are an
   expect(answers.slice(3)).toEqual(requests.slice(3).map(({ id }) => ({ id, text: "yes" })));
 });
 
+/** What a question came to when the server said this about the third of nine, and "yes" to the others. */
+async function third(status: number, body: unknown): Promise<Answer> {
+  const options = await serve((asked, response) => {
+    if (asked.messages[0]!.content.at(-1)!.text !== "q2?") return reply(response, "yes");
+    response.writeHead(status).end(JSON.stringify(body));
+  });
+  const answers: Answer[] = [];
+  for await (const answer of endpointAnswerer({ ...options, retries: 0 }).answer(requests)) answers.push(answer);
+  expect(answers.length).toBe(requests.length);
+  return answers.find(({ id }) => id === "q2")!;
+}
+
+test("a picture that a server cannot read is refused in its words", async () => {
+  const words = ["Failed to load image or audio file", "Failed to load image: cannot identify image file"];
+  for (const message of words) {
+    expect(await third(400, { error: { code: 400, message } })).toEqual({ id: "q2", text: "", refused: message });
+  }
+  const string = await third(400, { error: "Could not process image" });
+  expect(string.refused).toBe("Could not process image");
+  const contextSize = { error: { code: 400, type: "exceed_context_size_error", message: "too much" } };
+  expect((await third(400, contextSize)).refused).toBe("too much");
+});
+
+test("an unknown reason is about the question where others are answered, and about all where none is", async () => {
+  const message = "mm_processor said no";
+  expect((await third(400, { error: { message } })).refused).toBe(message);
+  expect((await third(422, { message })).refused).toBe(message);
+  let asked = 0;
+  const options = await serve((_body, response) => {
+    asked++;
+    response.writeHead(400).end(JSON.stringify({ error: { message: "Unsupported parameter: max_tokens" } }));
+  });
+  const many = { ...options, concurrency: 1 };
+  await expect(all(many)).rejects.toThrow(/question q0: status 400: .*Unsupported parameter: max_tokens/);
+  expect(asked).toBe(8);
+});
+
+test("content as parts is read, and what is no answer is named", async () => {
+  const said = (message: object, finish_reason = "stop") => third(200, { choices: [{ message, finish_reason }] });
+  const parts = [
+    { type: "text", text: "y" },
+    { type: "text", text: "es" },
+  ];
+  expect(await said({ content: parts })).toEqual({ id: "q2", text: "yes" });
+  expect((await said({ content: null, refusal: "I can't" }, "content_filter")).refused).toBe(
+    "the model refused: I can't",
+  );
+  expect((await said({ content: null }, "content_filter")).refused).toMatch(/content filter/);
+  expect((await said({ content: null, reasoning_content: "hm" }, "length")).refused).toMatch(
+    /reasoning alone \(finish_reason length\)/,
+  );
+  expect(await said({ content: "" })).toEqual({ id: "q2", text: "" });
+});
+
+test("an error that a gateway sends with status 200 is tried again", async () => {
+  let tries = 0;
+  const options = await serve((_body, response) => {
+    if (tries++ === 0) response.end(JSON.stringify({ error: { message: "Provider returned error", code: 502 } }));
+    else reply(response, "yes");
+  });
+  expect(Object.values(await all({ ...options, concurrency: 1 }))).toEqual(requests.map(() => "yes"));
+  expect(tries).toBe(10);
+});
+
 test("a signal ends it at once", async () => {
   const options = await serve(() => {}); // never answers
   const stop = new AbortController();

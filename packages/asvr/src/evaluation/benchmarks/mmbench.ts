@@ -2,7 +2,15 @@ import { z } from "zod";
 import { cambrianLetter, lmmsLetterMmbench, vlmEvalKitLetter } from "../scoring/choices.js";
 import { isGiven } from "../scoring/options.js";
 import { allOf, each, share } from "../scoring/shares.js";
-import { type Answered, defineBenchmark, idColumn, optionColumn, type Protocol, shape } from "./benchmark.js";
+import {
+  type Answered,
+  defineBenchmark,
+  idColumn,
+  indexColumn,
+  optionColumn,
+  type Protocol,
+  shape,
+} from "./benchmark.js";
 import { askForLetter, letterVerdict } from "./letter-judge.js";
 import { givenOptions, letterLines, OPTION_LETTER } from "./prompts.js";
 
@@ -42,7 +50,7 @@ function protocol(
 }
 
 const columns = {
-  index: z.union([z.number().int(), z.string().regex(/^\d+$/).transform(Number)]), // a string in one version
+  index: indexColumn, // a string in one version
   question: z.string().min(1),
   hint: optionColumn,
   A: optionColumn,
@@ -104,6 +112,7 @@ export const mmbench = defineBenchmark<MmbenchQuestion>({
       `${hint ? `${hint}\n` : ""}${question}\n${letterLines(options)}\n${OPTION_LETTER}`,
   },
   maxNewTokens: 512,
+  maxNewTokensOf: { "lmms-eval": 1024 },
   gold: ({ answer }) => answer || undefined,
   cluster: ({ base }) => base,
   categories: { category: ({ category }) => category, "l2-category": ({ l2Category }) => l2Category },

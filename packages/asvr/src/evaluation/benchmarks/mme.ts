@@ -84,6 +84,7 @@ export const mme = defineBenchmark<MmeQuestion>({
     "lmms-eval": ({ question }) => `${question.trim().replace(" Please answer yes or no.", "")}\n${SINGLE_WORD}`,
   },
   maxNewTokens: 32,
+  maxNewTokensOf: { "lmms-eval": 16 },
   gold: ({ answer }) => (answer === "yes" ? "Yes" : "No"),
   cluster: ({ pair }) => pair,
   whole: { group: ({ pair }) => pair, size: 2 },

@@ -92,6 +92,7 @@ export const mmmu = defineBenchmark<MmmuQuestion>({
   },
   showsAll: ["lmms-eval"],
   maxNewTokens: 512,
+  maxNewTokensOf: { "lmms-eval": 128 },
   gold: ({ answer, type }) => (type === "open" ? (parsePythonList(answer)?.[0] ?? answer) : answer),
   cluster: (_question, id) => id,
   categories: {

@@ -64,6 +64,7 @@ export const ocrbench = defineBenchmark<OcrQuestion>({
     "lmms-eval": ({ question }) => question.trim(),
   },
   maxNewTokens: 512,
+  maxNewTokensOf: { "lmms-eval": 128 },
   gold: ({ answers }) => answers[0],
   cluster: (_question, _id, picture) => picture,
   categories: { type: ({ type }) => type },

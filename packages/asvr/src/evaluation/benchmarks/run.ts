@@ -7,7 +7,7 @@ import { ConfigError, DataError } from "../../errors.js";
 import { groupBy } from "../record-scores.js";
 import { strip } from "../scoring/python-text.js";
 import type { Answer, Answerer, AnswerRequest } from "./answerer.js";
-import { type Benchmark, type PromptStyle, userTurn } from "./benchmark.js";
+import { type Benchmark, type PromptStyle, tokenLimit, userTurn } from "./benchmark.js";
 import { type BenchmarkQuestion, type LoadedBenchmark, missingFrom } from "./data/load.js";
 import { JsonLineWriter } from "./json-lines.js";
 import { type BenchmarkPrediction, readPredictions } from "./predictions.js";
@@ -67,7 +67,7 @@ const FLUSH_SECONDS = 1;
 export async function runBenchmark(loaded: LoadedBenchmark, answerer: Answerer, options: RunOptions): Promise<number> {
   const { benchmark, questions, coverage } = loaded;
   const { folder, style = "default", batch = 64, shard = { index: 0, count: 1 }, signal, onProgress } = options;
-  const { maxNewTokens = benchmark.maxNewTokens } = options;
+  const { maxNewTokens = tokenLimit(benchmark, style) } = options;
   await mkdir(folder, { recursive: true });
   await beginManifest(folder, {
     benchmark: benchmark.name,
@@ -156,7 +156,7 @@ function predictionOf(
     group: cluster,
     answer,
     ...(refused !== undefined && { refused }),
-    ...(maxNewTokens !== benchmark.maxNewTokens && { maxNewTokens }),
+    ...(maxNewTokens !== tokenLimit(benchmark, style) && { maxNewTokens }),
     extracted: read ?? null,
     gold,
     score: score ?? null,

@@ -4,7 +4,7 @@ import { groupBy } from "../record-scores.js";
 import { type Part, totalOf } from "../scoring/shares.js";
 import type { Interval } from "../statistics.js";
 import { benchmarkNamed, benchmarks } from "./all.js";
-import { type Answered, type Benchmark, type JudgedProtocol, type Protocol, partsOf } from "./benchmark.js";
+import { type Answered, type Benchmark, type JudgedProtocol, type Protocol, partsOf, tokenLimit } from "./benchmark.js";
 import type { JudgedPrediction } from "./judge.js";
 import type { BenchmarkPrediction } from "./predictions.js";
 import {
@@ -154,11 +154,15 @@ export function scoreBenchmark(
 
 /** How predictions were asked for otherwise than their benchmark says, in words. */
 export function deviationsOf(benchmark: Benchmark, predictions: readonly BenchmarkPrediction[]): string[] {
-  const limits = new Set(predictions.flatMap(({ maxNewTokens }) => maxNewTokens ?? []));
+  const limits = new Set(
+    predictions.flatMap(({ maxNewTokens, style }) =>
+      maxNewTokens === undefined ? [] : `${maxNewTokens} tokens instead of ${tokenLimit(benchmark, style)}`,
+    ),
+  );
   const styles = new Set(predictions.map(({ style }) => style).filter((style) => benchmark.ask[style] !== undefined));
   styles.delete("default");
   return [
-    ...[...limits].map((limit) => `answers of at most ${limit} tokens instead of ${benchmark.maxNewTokens}`),
+    ...[...limits].map((limit) => `answers of at most ${limit}`),
     ...[...styles].map((style) => `asked in the words of ${style}`),
   ];
 }

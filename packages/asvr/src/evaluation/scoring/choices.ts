@@ -181,16 +181,23 @@ const mmbenchForms = [
 ] as const;
 
 /**
- * lmms-eval's static rule of MMBench, without a judge.
+ * lmms-eval's static rule of MMBench, without a judge: a letter that stands alone, else the one option whose text is
+ * mentioned, else what its shared extractor finds (`**B**`, `[B]`, `\\boxed{B}`).
  * @returns undefined where nothing can be inferred, which counts as wrong
  */
 export function lmmsLetterMmbench(response: string, choices: Choices): string | undefined {
-  if (!response.includes(FAILED)) {
-    const spoken = words(response);
-    for (const [before, after] of mmbenchForms) {
-      const present = [..."ABCDE"].filter((letter) => spoken.includes(before + letter + after));
-      if (present.length === 1) return present[0];
-    }
+  const inferred = standingLetter(response) ?? onlyMentioned(response.toLowerCase(), choices);
+  return inferred ?? (lmmsLetter(response, Object.keys(choices).sort()) || undefined);
+}
+
+function standingLetter(response: string): string | undefined {
+  if (response.includes(FAILED)) return undefined;
+  const spoken = words(response);
+  for (const [before, after] of mmbenchForms) {
+    const present = [..."ABCDE"].filter((letter) => spoken.includes(before + letter + after));
+    if (present.length !== 1) continue;
+    const mayBeArticle = before + after === "" && present[0] === "A" && spoken.length > 3;
+    if (!mayBeArticle) return present[0];
   }
-  return onlyMentioned(response.toLowerCase(), choices);
+  return undefined;
 }

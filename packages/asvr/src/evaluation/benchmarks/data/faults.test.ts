@@ -1,10 +1,16 @@
 import { cpSync, mkdirSync, readFileSync, renameSync, rmSync, symlinkSync, truncateSync, writeFileSync } from "node:fs";
 import { basename, dirname } from "node:path";
+import { type ColumnSource, parquetWriteBuffer } from "hyparquet-writer";
 import { expect, test } from "vitest";
 import { benchmarkNamed } from "../all.js";
 import { benchmarkFolder } from "../folder.fixture.js";
 import { type LoadBenchmarkOptions, loadBenchmark, missingFrom } from "./load.js";
 
+/** A small picture, longer than the shortest text that is taken for base64. */
+const PNG = Buffer.from(
+  "iVBORw0KGgoAAAANSUhEUgAAAAwAAAAICAIAAABChommAAAACXBIWXMAAAPoAAAD6AG1e1JrAAAADklEQVQYlWNgGAUMRAAAASgAAbx5uVgAAAAASUVORK5CYII=",
+  "base64",
+);
 const { path } = benchmarkFolder();
 let copies = 0;
 
@@ -133,6 +139,126 @@ test("pictures that a CSV or a join names and nobody has are counted", async () 
   const gqa = copy("lmms-lab/GQA");
   rmSync(`${gqa}/lmms-lab/GQA/testdev_balanced_images`, { recursive: true });
   await expect(load("gqa", gqa)).rejects.toThrow("9 of 9 rows of GQA are bad");
+});
+
+const mmbenchHeader = "index\tquestion\thint\tA\tB\tC\tD\tanswer\tcategory\timage\tsource\tl2-category\tsplit";
+const png = PNG.toString("base64");
+
+/** An MMBench of these rows: index, question and picture of each. */
+function mmbenchOf(rows: readonly (readonly [index: string, question: string, image: string])[]) {
+  const lines = rows.map(([index, question, image]) => `${index}\t${question}\t\tx\ty\t\t\tA\tc\t${image}\ts\tl\tdev`);
+  return tableFile([mmbenchHeader, ...lines].join("\n"));
+}
+
+function tableFile(content: string | Uint8Array): string {
+  const folder = path(`table${copies++}`);
+  mkdirSync(`${folder}/mmbench`, { recursive: true });
+  writeFileSync(`${folder}/mmbench/MMBench_DEV_EN.tsv`, content);
+  return folder;
+}
+
+test("a picture may stand in a later row, at the end of a chain of references", async () => {
+  const folder = mmbenchOf([
+    ["1", "a", "2"],
+    ["2", "b", "3.0"],
+    ["3.0", "c", png],
+  ]);
+  const { questions } = await load("mmbench", folder);
+  expect(questions.map(({ id }) => id)).toEqual(["1", "2", "3"]);
+  expect(new Set(questions.map(({ pictures }) => pictures[0]!.key)).size).toBe(1);
+  for (const { pictures } of questions) expect(Buffer.from(await pictures[0]!.bytes())).toEqual(PNG);
+});
+
+test("a reference that leads nowhere, or in a circle, is named", async () => {
+  const folder = mmbenchOf([
+    ["1", "a", "7"],
+    ["2", "b", "4"],
+    ["4", "c", "2"],
+  ]);
+  await expect(load("mmbench", folder)).rejects.toThrow(/\[0\]\.image: missing-image: .*"7", and there is no such row/);
+  await expect(load("mmbench", folder)).rejects.toThrow(/\[1\]\.image: missing-image: .* leads back to itself/);
+});
+
+test("quotes that nobody escaped are text", async () => {
+  const texts = [`"Right" is which one?`, `Which one is "right"?`, `Is it 5" or 6"?`];
+  const folder = mmbenchOf(texts.map((text, at) => [String(at), text, png] as const));
+  const { questions } = await load("mmbench", folder);
+  expect(questions.map(({ question }) => (question as { question: string }).question)).toEqual(texts);
+  expect(Buffer.from(await questions[2]!.pictures[0]!.bytes())).toEqual(PNG);
+});
+
+test("a data URL is the picture that it holds", async () => {
+  const { questions } = await load("mmbench", mmbenchOf([["1", "a", `data:image/png;base64,${png}`]]));
+  expect(Buffer.from(await questions[0]!.pictures[0]!.bytes())).toEqual(PNG);
+});
+
+test("a table that is not UTF-8 is refused with its line, never read with signs replaced", async () => {
+  const lines = [mmbenchHeader, `1\tcaf\xe9?\t\tx\ty\t\t\tA\tc\t${png}\ts\tl\tdev`].join("\n");
+  await expect(load("mmbench", tableFile(Buffer.from(lines, "latin1")))).rejects.toThrow(
+    /MMBench_DEV_EN\.tsv: invalid-utf8: it is not UTF-8: see line 2\. Save it as UTF-8/,
+  );
+  const utf16 = Buffer.from(`\ufeff${lines}`, "utf16le");
+  await expect(load("mmbench", tableFile(utf16))).rejects.toThrow("invalid-utf8: it is UTF-16");
+  const folder = path("latin1");
+  mkdirSync(`${folder}/pope`, { recursive: true });
+  writeFileSync(`${folder}/pope/test.jsonl`, Buffer.from('{"question":"caf\xe9?"}', "latin1"));
+  await expect(load("pope", folder)).rejects.toThrow("test.jsonl[0]: invalid-utf8");
+});
+
+const popeRow = { question_id: "0", question: "Is there a dog?", answer: "no", image_source: "s", category: "random" };
+
+function parquetFolder(benchmark: string, name: string, columns: ColumnSource[]): string {
+  const folder = path(`parquet${copies++}`);
+  mkdirSync(`${folder}/${benchmark}`, { recursive: true });
+  writeFileSync(`${folder}/${benchmark}/${name}`, Buffer.from(parquetWriteBuffer({ columnData: columns })));
+  return folder;
+}
+
+test("pictures of parquet may be bytes, base64, a data URL, or a list of one", async () => {
+  const texts = Object.entries(popeRow).map(([name, value]): ColumnSource => ({ name, data: [value], type: "STRING" }));
+  const columns: ColumnSource[] = [
+    { name: "image", data: [new Uint8Array(PNG)], type: "BYTE_ARRAY" },
+    { name: "image", data: [png], type: "STRING" },
+    { name: "image", data: [`data:image/png;base64,${png}`], type: "STRING" },
+  ];
+  for (const image of columns) {
+    const folder = parquetFolder("pope", "test-00000-of-00001.parquet", [...texts, image]);
+    const { questions } = await load("pope", folder);
+    expect(Buffer.from(await questions[0]!.pictures[0]!.bytes())).toEqual(PNG);
+  }
+  const number: ColumnSource = { name: "image", data: [7], type: "INT32" };
+  const folder = parquetFolder("pope", "test-00000-of-00001.parquet", [...texts, number]);
+  await expect(load("pope", folder)).rejects.toThrow("missing-image: it is a number, which is no picture");
+});
+
+test("an option that is NaN in a column of numbers is absent", async () => {
+  const text = (name: string, value: string): ColumnSource => ({ name, data: [value], type: "STRING" });
+  const number = (name: string, value: number): ColumnSource => ({ name, data: [value], type: "DOUBLE" });
+  const folder = parquetFolder("mmbench", "dev-00000-of-00001.parquet", [
+    { name: "index", data: [200], type: "INT32" },
+    ...[text("question", "How many?"), number("hint", Number.NaN), number("A", 3), number("B", 4.5)],
+    ...[number("C", Number.NaN), number("D", Number.NaN), text("answer", "A"), text("category", "c")],
+    ...[text("image", png), text("source", "s"), text("l2-category", "l")],
+  ]);
+  const { questions } = await load("mmbench", folder);
+  expect(questions[0]!.question).toMatchObject({ hint: "", options: { A: "3", B: "4.5" } });
+});
+
+test("a parquet footer whose columns do not fit its schema or the file is a fault, whatever is damaged", async () => {
+  const source = path("data/echo840/OCRBench/data/test-00000-of-00001.parquet");
+  const footer = (bytes: Buffer) => bytes.length - 8 - bytes.readUInt32LE(bytes.length - 8);
+  const spoil = (change: (bytes: Buffer, start: number) => void) => {
+    const bytes = readFileSync(source);
+    change(bytes, footer(bytes));
+    const folder = path(`footer${copies++}`);
+    mkdirSync(`${folder}/ocrbench`, { recursive: true });
+    writeFileSync(`${folder}/ocrbench/test-00000-of-00001.parquet`, bytes);
+    return load("ocrbench", folder);
+  };
+  // The last name of a column, in its description and no more in the schema.
+  await expect(spoil((bytes) => bytes.write("questi n_type", bytes.lastIndexOf("question_type")))).rejects.toThrow(
+    /truncated-file: it cannot be read as parquet: column "questi n_type" is not in its schema/,
+  );
 });
 
 test("pairs must be whole", async () => {

@@ -5,8 +5,8 @@ import { ConfigError, DataError } from "../../../errors.js";
 import { groupBy } from "../../record-scores.js";
 import type { Benchmark, DataSource, Shape } from "../benchmark.js";
 import { findConfig, findFiles } from "./find.js";
-import { filePicture } from "./json-table.js";
-import { ChunkCache, openTable, type Picture, type Table, type TableOptions } from "./table.js";
+import { filePicture } from "./picture-value.js";
+import { ChunkCache, openTable, type Picture, type Table, type TableOptions, type Unfound } from "./table.js";
 
 /** A question that can be asked. */
 export interface BenchmarkQuestion {
@@ -90,14 +90,18 @@ export async function loadBenchmark(
           continue;
         }
         seen.add(id);
-        const pictures = picturesOf(values, data, joined).map((picture) => firstOf(known, picture));
+        const shown = shownBy(values, data, joined);
+        const pictures = shown.filter(isPicture).map((picture) => firstOf(known, picture));
+        const unfound = shown.find((one) => !isPicture(one));
         if (pictures.length === 0 && picturePath !== undefined) {
           const picture = filePicture(imagesFolder, picturePath);
           if (picture) pictures.push(picture);
         }
         const [first] = pictures;
-        if (!first) fault("missing-image", data.pictures[0]!, "the row has no picture that can be found.");
-        else questions.push({ id, question, place, pictures, cluster: benchmark.cluster(question, id, first.key) });
+        if (!first) {
+          const why = unfound && "unfound" in unfound ? unfound.unfound : "the row has no picture that can be found.";
+          fault("missing-image", data.pictures[0]!, why);
+        } else questions.push({ id, question, place, pictures, cluster: benchmark.cluster(question, id, first.key) });
       } catch (error) {
         if (!(error instanceof z.ZodError)) throw error;
         for (const issue of error.issues) fault("wrong-shape", issue.path.join("."), `${issue.message}.`);
@@ -179,20 +183,27 @@ async function joinedPictures(
   for (const file of findConfig(folder, config)) {
     const table = await openTable(file, { ...options, pictures: [picture] });
     for await (const { values } of table.rows()) {
-      if (values[picture]) found.set(String(values[key]), values[picture] as Picture);
+      const value = values[picture] as Picture | Unfound | null;
+      if (value && isPicture(value)) found.set(String(values[key]), value);
     }
   }
   return found;
 }
 
-function picturesOf(
+/** What a row's picture columns lead to: its own pictures, else that of the config that is joined. */
+function shownBy(
   values: Readonly<Record<string, unknown>>,
   data: DataSource,
   joined: ReadonlyMap<string, Picture> | undefined,
-): Picture[] {
-  const own = data.pictures.flatMap((column) => (values[column] ?? []) as Picture | Picture[]).filter(Boolean);
+): (Picture | Unfound)[] {
+  type Shown = Picture | Unfound;
+  const own = data.pictures.flatMap((column) => (values[column] ?? []) as Shown | Shown[]).filter(Boolean);
   const other = data.join && joined?.get(String(values[data.join.from]));
-  return own.length === 0 && other ? [other] : own;
+  return !own.some(isPicture) && other ? [other] : own;
+}
+
+function isPicture(shown: Picture | Unfound): shown is Picture {
+  return !("unfound" in shown);
 }
 
 /** @throws DataError for a pair with one question or three, unless rows were left out knowingly */

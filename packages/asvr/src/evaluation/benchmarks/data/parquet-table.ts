@@ -4,20 +4,18 @@ import {
   parquetMetadataAsync,
   parquetReadObjects,
   parquetSchema,
+  type SchemaTree,
 } from "hyparquet";
 import { compressors } from "hyparquet-compressors";
 import { faultError } from "../../../data/faults.js";
 import { requireDataFile } from "../../../data/regular-file.js";
-import { filePicture } from "./json-table.js";
+import { inlineBytes, namedPicture } from "./picture-value.js";
 import { contentKey, type Picture, type Row, type Table, type TableOptions } from "./table.js";
 
-/** The hub's struct of a picture; either of the two may be absent. */
-interface ImageStruct {
-  bytes?: Uint8Array | null;
-  path?: string | null;
-}
-
-/** A parquet shard with the hub's picture structs. @throws DataError truncated-file */
+/**
+ * A parquet shard: pictures are the hub's structs, bytes, base64, data URLs or paths, one or a list of them.
+ * @throws DataError truncated-file
+ */
 export async function openParquet(file: string, { pictures, imagesFolder, cache }: TableOptions): Promise<Table> {
   requireDataFile(file);
   const unreadable = (error: unknown) =>
@@ -33,6 +31,7 @@ export async function openParquet(file: string, { pictures, imagesFolder, cache 
   try {
     source = await asyncBufferFromFile(file);
     metadata = await parquetMetadataAsync(source);
+    requireLayout(metadata, source.byteLength);
   } catch (error) {
     throw unreadable(error);
   }
@@ -53,24 +52,17 @@ export async function openParquet(file: string, { pictures, imagesFolder, cache 
       throw unreadable(error);
     });
 
-  const lazyPicture = (
-    struct: ImageStruct | null,
-    group: RowGroup,
-    row: number,
-    column: string,
-    place: number | null,
-  ) => {
-    if (struct?.bytes == null || struct.bytes.length === 0) {
-      return typeof struct?.path === "string" ? filePicture(imagesFolder, struct.path) : null;
-    }
+  const lazyPicture = (value: unknown, group: RowGroup, row: number, column: string, place: number | null) => {
+    const content = inlineBytes(value);
+    if (!content) return namedPicture(value, imagesFolder);
     return {
-      key: contentKey(struct.bytes),
+      key: contentKey(content),
       bytes: async () => {
         const values = await cache.get(`${file}\n${group.start}\n${column}`, () =>
           read(group.start, group.end, [column]),
         );
-        const value = values[row - group.start]![column] as ImageStruct | ImageStruct[];
-        return (place === null ? (value as ImageStruct) : (value as ImageStruct[])[place]!).bytes!;
+        const value: unknown = values[row - group.start]![column];
+        return inlineBytes(place === null ? value : (value as unknown[])[place])!;
       },
     } satisfies Picture;
   };
@@ -88,14 +80,39 @@ export async function openParquet(file: string, { pictures, imagesFolder, cache 
             row.values[column] = !pictures.includes(column)
               ? plain(value)
               : Array.isArray(value)
-                ? value.map((one, place) => lazyPicture(one as ImageStruct, group, row.index, column, place))
-                : lazyPicture(value as ImageStruct | null, group, row.index, column, null);
+                ? value.map((one, place) => lazyPicture(one, group, row.index, column, place))
+                : lazyPicture(value, group, row.index, column, null);
           }
           yield row;
         }
       }
     },
   };
+}
+
+/**
+ * Whether columns are known to the schema and lie side by side inside the file. In a damaged footer they may not: hyparquet
+ * then leaves a rejection that nobody can catch, or reads a page as what it is not.
+ * @throws Error
+ */
+function requireLayout(metadata: FileMetaData, byteLength: number): void {
+  const ranges: [start: number, end: number][] = [];
+  for (const { columns } of metadata.row_groups) {
+    for (const { meta_data: column } of columns) {
+      if (!column) throw new Error("a column has no description");
+      let node: SchemaTree | undefined = parquetSchema(metadata);
+      for (const name of column.path_in_schema) node = node?.children.find(({ element }) => element.name === name);
+      if (!node) throw new Error(`column ${JSON.stringify(column.path_in_schema.join("."))} is not in its schema`);
+      const start = Number(column.dictionary_page_offset || column.data_page_offset);
+      ranges.push([start, start + Number(column.total_compressed_size)]);
+    }
+  }
+  ranges.sort(([a], [b]) => a - b);
+  for (const [at, [start, end]] of ranges.entries()) {
+    const next = ranges[at + 1]?.[0] ?? byteLength;
+    if (!(start >= 0 && start <= end && end <= next))
+      throw new Error("its columns overlap, or lie outside of the file");
+  }
 }
 
 interface RowGroup {
@@ -112,8 +129,9 @@ function rowGroups({ row_groups }: FileMetaData): RowGroup[] {
   });
 }
 
-/** 64-bit numbers as numbers, where they fit; nothing as null. */
+/** 64-bit numbers as numbers, where they fit; nothing, and the NaN that stands for it in a column of numbers, as null. */
 function plain(value: unknown): unknown {
+  if (Number.isNaN(value)) return null;
   if (typeof value === "bigint") return Number.isSafeInteger(Number(value)) ? Number(value) : String(value);
   if (Array.isArray(value)) return value.map(plain);
   return value ?? null;

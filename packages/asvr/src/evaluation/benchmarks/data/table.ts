@@ -14,6 +14,11 @@ export interface Picture {
   bytes(): Promise<Uint8Array>;
 }
 
+/** What a picture column holds where it leads to no picture, and why. */
+export interface Unfound {
+  readonly unfound: string;
+}
+
 /** Pixels of a picture, bounded as all pictures from elsewhere. @throws DataError as `decodeImage` */
 export async function decodePicture(picture: Picture, options: DecodeOptions = {}): Promise<RgbImage> {
   return decodeImage(await picture.bytes(), { name: picture.key, misnamed: "accept", ...options });
@@ -22,7 +27,7 @@ export async function decodePicture(picture: Picture, options: DecodeOptions = {
 export interface Row {
   /** From 0, in its file. */
   index: number;
-  /** Column -> value: null where absent, whole numbers as numbers, picture columns as `Picture` or `Picture[]`. */
+  /** Column -> value: null where absent, whole numbers as numbers, picture columns as `Picture`, `Unfound` or a list. */
   values: Record<string, unknown>;
 }
 
