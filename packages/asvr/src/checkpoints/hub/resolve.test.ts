@@ -133,3 +133,12 @@ test("of what is no path here both readings are named", async () => {
     /no file or folder .*runs.nothere\. As a hub id: runs\/nothere \(main\) is not in/,
   );
 });
+
+test("a proxy that doesn't answer is named, without its password", async () => {
+  for (const name of ["NO_PROXY", "no_proxy", "http_proxy"]) vi.stubEnv(name, "");
+  vi.stubEnv("HTTP_PROXY", "http://me:secret@127.0.0.1:59321");
+  const asked = resolveCheckpoint("someone/else", { hubUrl: "http://hub.test", cacheDir: freshCache() });
+  const error = await asked.catch((reason: unknown) => reason);
+  expect(String(error)).toMatch(/can't be reached through the proxy http:\/\/127\.0\.0\.1:59321 \(ECONNREFUSED\)/);
+  expect(String(error)).not.toContain("secret");
+});

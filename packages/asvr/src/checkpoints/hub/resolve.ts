@@ -2,8 +2,9 @@ import { existsSync } from "node:fs";
 import { mkdir, readFile, writeFile } from "node:fs/promises";
 import { dirname, join, resolve } from "node:path";
 import { pathFrom, userCache } from "@asvr/torch/files";
-import { datasetInfo, HubApiError, listFiles, modelInfo, type RepoId } from "@huggingface/hub";
+import { datasetInfo, HUB_URL, HubApiError, listFiles, modelInfo, type RepoId } from "@huggingface/hub";
 import { ConfigError, DataError } from "../../errors.js";
+import { outgoingFetch, proxyFor, withoutPassword } from "../../outgoing.js";
 import { filesToFetch } from "./choose-files.js";
 import { fetchFile, type HubFile } from "./fetch-file.js";
 
@@ -116,7 +117,7 @@ async function snapshotOf(wanted: Wanted, idAtRevision: string, given: HubOption
     if (isUnreachable(error)) {
       if (cached) return cached;
       throw new ConfigError(
-        `${id} is not in ${cacheDir}, and the hub can't be reached (${reasonOf(error)}). Give the path of a local folder, or fetch it where there is a network.`,
+        `${id} is not in ${cacheDir}, and ${unreachable(error, options)}. Give the path of a local folder, or fetch it where there is a network.`,
         { cause: error },
       );
     }
@@ -126,7 +127,7 @@ async function snapshotOf(wanted: Wanted, idAtRevision: string, given: HubOption
 
 async function fetchSnapshot({ type, nothing, choose }: Wanted, id: string, folder: string, options: Named) {
   const { revision, signal, onProgress } = options;
-  const access = { hubUrl: hubUrlOf(options), accessToken: await tokenOf(options) };
+  const access = { hubUrl: hubUrlOf(options), accessToken: await tokenOf(options), fetch: outgoingFetch };
   const repo: RepoId = { type, name: id };
   const named = { ...access, name: id, revision, additionalFields: ["sha"] as "sha"[] };
   const { sha: commit } = await (type === "model" ? modelInfo(named) : datasetInfo(named));
@@ -203,9 +204,17 @@ function isUnreachable(error: unknown): boolean {
   return error instanceof TypeError && error.message === "fetch failed";
 }
 
+/** What is said where nobody answered: a proxy is named, since it may be what doesn't. */
+function unreachable(error: unknown, options: HubOptions): string {
+  const proxy = proxyFor(hubUrlOf(options) ?? HUB_URL);
+  return `the hub can't be reached${proxy ? ` through the proxy ${withoutPassword(proxy)}` : ""} (${reasonOf(error)})`;
+}
+
+/** The innermost cause says what happened. */
 function reasonOf(error: unknown): string {
-  const { cause } = error as { cause?: { code?: unknown; message?: string } };
-  return typeof cause?.code === "string" ? cause.code : cause?.message || (error as Error).message;
+  const { cause, code, message } = error as { cause?: unknown; code?: unknown; message: string };
+  if (cause instanceof Error) return reasonOf(cause);
+  return typeof code === "string" ? code : message;
 }
 
 function explained(error: unknown, id: string, revision: string): unknown {

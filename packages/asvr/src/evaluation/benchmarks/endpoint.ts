@@ -1,6 +1,7 @@
 import { setTimeout as sleep } from "node:timers/promises";
 import { z } from "zod";
 import { DataError } from "../../errors.js";
+import { outgoingFetch } from "../../outgoing.js";
 import type { Answer, Answerer, AnswerRequest } from "./answerer.js";
 
 export interface EndpointOptions {
@@ -132,7 +133,7 @@ async function ask(
   for (let attempt = 0; ; attempt++) {
     const outcome = await (async (): Promise<Answer | Failure> => {
       try {
-        const response = await fetch(target, {
+        const response = await outgoingFetch(target, {
           method: "POST",
           headers: { "content-type": "application/json", ...(apiKey && { authorization: `Bearer ${apiKey}` }) },
           body,
