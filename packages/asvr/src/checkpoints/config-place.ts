@@ -25,19 +25,30 @@ export function fieldAt({ file, field }: ConfigPlace, key: string): string {
   return `${file}: ${[field, key].filter(Boolean).join(".")}`;
 }
 
-/** @throws ConfigError that names the file and every field that doesn't fit the schema */
+/**
+ * A configuration as its schema has it. Python writes null for what is not set, so that null counts as absent.
+ * @throws ConfigError that names the file and every field that doesn't fit the schema
+ */
 export function parseConfig<Schema extends z.ZodType>(
   schema: Schema,
   config: unknown,
   place: ConfigPlace,
 ): z.infer<Schema> {
-  const parsed = schema.safeParse(config);
+  const parsed = schema.safeParse(withoutNulls(config));
   if (parsed.success) return parsed.data;
   const faults = parsed.error.issues.map(({ path, message }) => {
     const value = path.reduce((inner: unknown, key) => (inner as Record<PropertyKey, unknown>)?.[key], config);
     return `${fieldAt(place, path.join("."))} is ${JSON.stringify(value) ?? "missing"}: ${message}`;
   });
   throw new ConfigError(faults.join("\n"));
+}
+
+/** A copy without the fields that are null, at any depth. Entries of lists stay. */
+export function withoutNulls(value: unknown): unknown {
+  if (Array.isArray(value)) return value.map(withoutNulls);
+  if (typeof value !== "object" || value === null) return value;
+  const entries = Object.entries(value).filter(([, inner]) => inner !== null);
+  return Object.fromEntries(entries.map(([key, inner]) => [key, withoutNulls(inner)]));
 }
 
 /**

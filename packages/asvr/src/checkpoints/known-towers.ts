@@ -1,10 +1,8 @@
-import { join } from "node:path";
 import { type Preprocessing, siglipPreprocessing } from "../data/preprocess.js";
-import { ConfigError } from "../errors.js";
-import { readConfig } from "./config-place.js";
 import type { TowerDescription } from "./original-llava-config.js";
 import { readPreprocessing } from "./preprocessor-config.js";
 import { visionConfig } from "./vision-config.js";
+import { readTowerConfig } from "./vision-tower.js";
 
 /** CLIP's own numbers. */
 const clipPreprocessing: Omit<Preprocessing, "size"> = {
@@ -48,20 +46,9 @@ export function nameTower(name: string): string {
   return `Name the tower's folder as vision tower (--vision-tower FOLDER)${known ? `, or write "${known}" there, as it is called on the hub` : ""}.`;
 }
 
-/** A tower as its own folder describes it: `config.json`, of the tower or of both towers, and its preprocessor. */
+/** A tower as its own folder describes it. @throws ConfigError */
 export function towerIn(folder: string): TowerDescription {
-  const file = join(folder, "config.json");
-  const config = readConfig(file);
-  const inner = config.vision_config;
-  const isPart = typeof inner === "object" && inner !== null;
-  const part = isPart ? withKind(inner as Record<string, unknown>, config.model_type) : config;
-  const place = { file, ...(isPart && { field: "vision_config" }) };
-  const vision = visionConfig({ ...part, vision_use_head: false }, place);
-  if (part.model_type === undefined) throw new ConfigError(`${file}: model_type is missing`);
+  const { config, place } = readTowerConfig(folder);
+  const vision = visionConfig({ ...config, vision_use_head: false }, place);
   return { vision, preprocessing: readPreprocessing(folder, vision.config.imageSize) };
-}
-
-/** The towers' part of a CLIP's or SigLIP's file need not say what it is: the whole does. */
-function withKind(part: Record<string, unknown>, whole: unknown): Record<string, unknown> {
-  return { model_type: `${String(whole)}_vision_model`, ...part };
 }

@@ -18,8 +18,7 @@ export function loadLanguageModel(folder: string, options: LoadOptions = {}): Ll
   return tidy(() => {
     using opened = openWeights(folder);
     const stored = [...opened.tensors()].filter(([name]) => !name.endsWith(".rotary_emb.inv_freq"));
-    const names = { output: "lm_head.weight", embedding: "model.embed_tokens.weight" };
-    const weights = withoutTiedOutput(new Map(stored), names, { isTied: config.tieWordEmbeddings, folder });
+    const weights = withoutTiedOutput(new Map(stored), { isTied: config.tieWordEmbeddings, folder, prefix: "" });
     return loadModule(() => new LlamaForCausalLM(config), { weights, source: opened.source, options });
   });
 }

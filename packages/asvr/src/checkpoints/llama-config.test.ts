@@ -58,7 +58,11 @@ test("rotary scaling, in either spelling", () => {
   expect(() => rope({ rope_scaling: { ...llama3, low_freq_factor: 4 } })).toThrow(/low_freq_factor 4 must be less/);
   expect(() => rope({ rope_scaling: { rope_type: "llama3", factor: 8 } })).toThrow(/lacks low_freq_factor/);
   expect(() => rope({ rope_scaling: { type: "yarn", factor: 4 } })).toThrow(/"yarn".*llama3/);
-  expect(() => rope({ rope_scaling: llama3, rope_parameters: llama3 })).toThrow(/both there/);
+  const both = { rope_scaling: llama3, rope_parameters: { ...llama3, rope_theta: 1e6 } };
+  expect(rope(both)).toEqual(rope({ rope_parameters: both.rope_parameters }));
+  expect(rope({ ...both, rope_theta: 1e6 })).toEqual(rope(both));
+  expect(() => rope({ ...both, rope_theta: 5e5 })).toThrow(/rope_parameters.*1000000.*differs from.*500000/);
+  expect(() => rope({ ...both, rope_scaling: { ...llama3, factor: 4 } })).toThrow(/differs from rope_scaling/);
 });
 
 test("errors name file and field, and the value", () => {

@@ -1,3 +1,4 @@
+import { isDeepStrictEqual } from "node:util";
 import { z } from "zod";
 import { ConfigError } from "../errors.js";
 import type { LlamaConfig } from "../language/llama.js";
@@ -103,13 +104,30 @@ export function llamaConfig(config: Readonly<Record<string, unknown>>, place?: C
 
 const ropeKinds: ReadonlySet<string> = new Set(["default", "linear", "dynamic", "llama3"]);
 
-function ropeOf(hub: HubConfig, place: ConfigPlace): { theta: number; scaling?: RopeScaling } {
-  const [key, other] = hub.rope_parameters
-    ? (["rope_parameters", "rope_scaling"] as const)
-    : (["rope_scaling"] as const);
-  if (other && hub[other]) {
-    throw new ConfigError(`${fieldAt(place, key)} and ${other} are both there: leave one of them`);
+interface Rope {
+  readonly theta: number;
+  readonly scaling?: RopeScaling;
+}
+
+/** A file may say it in both forms, for transformers 4 and 5, where they agree. */
+function ropeOf(hub: HubConfig, place: ConfigPlace): Rope {
+  const older = ropeIn(hub, "rope_scaling", place);
+  if (!hub.rope_parameters) return older;
+  const newer = ropeIn(hub, "rope_parameters", place);
+  const saysTheta = (hub.rope_scaling?.rope_theta ?? hub.rope_theta) !== undefined;
+  if (
+    (saysTheta && older.theta !== newer.theta) ||
+    (hub.rope_scaling && !isDeepStrictEqual(older.scaling, newer.scaling))
+  ) {
+    throw new ConfigError(
+      `${fieldAt(place, "rope_parameters")} (${JSON.stringify(newer)}) differs from rope_scaling and rope_theta ` +
+        `(${JSON.stringify(older)}): leave one of the two`,
+    );
   }
+  return newer;
+}
+
+function ropeIn(hub: HubConfig, key: "rope_parameters" | "rope_scaling", place: ConfigPlace): Rope {
   const rope = hub[key];
   const theta = rope?.rope_theta ?? hub.rope_theta ?? 10_000;
   const kind = rope?.rope_type ?? rope?.type ?? "default";

@@ -1,8 +1,5 @@
 import { CheckpointError, type Tensor } from "@asvr/torch";
 
-/** The language model's output matrix, in `Llava`. */
-export const outputMatrix = "language_model.lm_head.weight";
-
 /**
  * The name in `Llava` and `LlavaNext` of a weight of Hugging Face's checkpoints, whose layout has changed over the years:
  * - `language_model.model.layers…`, `language_model.lm_head…`, `vision_tower.vision_model.encoder…` (until 2025)

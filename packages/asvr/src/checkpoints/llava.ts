@@ -4,7 +4,7 @@ import { Llava, type LlavaConfig } from "../model/llava.js";
 import { LlavaNext } from "../model/llava-next.js";
 import type { ConfigPlace } from "./config-place.js";
 import { llavaConfig, llavaNextConfig } from "./llava-config.js";
-import { llavaWeights, outputMatrix } from "./llava-names.js";
+import { llavaWeights } from "./llava-names.js";
 import { type LoadOptions, loadModule } from "./load-module.js";
 import { readWholeConfig } from "./whole-model.js";
 
@@ -34,9 +34,8 @@ function load<Config extends LlavaConfig, Model extends nn.Module>(
   const config = read(readWholeConfig(folder), { file });
   return tidy(() => {
     using opened = openWeights(folder);
-    const names = { output: outputMatrix, embedding: "language_model.model.embed_tokens.weight" };
     const isTied = config.language.tieWordEmbeddings;
-    const weights = withoutTiedOutput(llavaWeights(opened.tensors()), names, { isTied, folder });
+    const weights = withoutTiedOutput(llavaWeights(opened.tensors()), { isTied, folder });
     return loadModule(() => build(config), { weights, source: opened.source, options });
   });
 }
@@ -44,19 +43,20 @@ function load<Config extends LlavaConfig, Model extends nn.Module>(
 /**
  * The weights without an output matrix that the configuration ties to the embeddings: a file may hold it again, as the
  * same numbers.
+ * @param prefix what the names of the language model's weights begin with
  * @throws CheckpointError for another matrix, which would be lost in silence
  */
 export function withoutTiedOutput(
   weights: Map<string, Tensor>,
-  names: { readonly output: string; readonly embedding: string },
-  { isTied, folder }: { readonly isTied: boolean; readonly folder: string },
+  { isTied, folder, prefix = "language_model." }: { isTied: boolean; folder: string; prefix?: string },
 ): Map<string, Tensor> {
-  const [output, embedding] = [weights.get(names.output), weights.get(names.embedding)];
+  const outputName = `${prefix}lm_head.weight`;
+  const [output, embedding] = [weights.get(outputName), weights.get(`${prefix}model.embed_tokens.weight`)];
   if (!isTied || !output || !embedding) return weights;
   if (output.shape.join() !== embedding.shape.join() || !output.equal(embedding)) {
     throw new CheckpointError(
-      `${folder}: config.json ties the output matrix to the embeddings, but the files hold another one (${names.output})`,
+      `${folder}: config.json ties the output matrix to the embeddings, but the files hold another one (${outputName})`,
     );
   }
-  return new Map([...weights].filter(([name]) => name !== names.output));
+  return new Map([...weights].filter(([name]) => name !== outputName));
 }

@@ -57,7 +57,7 @@ function write({ config = original, model = llava, keep = () => true, file = "mo
   return folder;
 }
 
-function writeTower(folder: string, model: Llava | LlavaNext): void {
+function writeTower(folder: string, model: Llava | LlavaNext, prefix = "vision_model."): void {
   mkdirSync(folder);
   writeFileSync(join(folder, "config.json"), JSON.stringify(tinyLlava.vision_config));
   const third = [0.3, 0.3, 0.3];
@@ -66,11 +66,37 @@ function writeTower(folder: string, model: Llava | LlavaNext): void {
   noGrad(() =>
     tidy(() => {
       const state = [...model.stateDict()].filter(([name]) => name.startsWith("vision_tower."));
-      const weights = state.map(([name, value]) => [name.replace("vision_tower.", "vision_model."), value] as const);
+      const weights = state.map(([name, value]) => [name.replace("vision_tower.", prefix), value] as const);
       writeSafetensors(join(folder, "model.safetensors"), new Map(weights));
     }),
   );
 }
+
+test("a tower that transformers 5 saved, whose names have no beginning, is read beside it", () => {
+  const folder = write({ keep: (name) => !name.includes("vision_tower") });
+  rmSync(join(folder, "tower"), { recursive: true });
+  writeTower(join(folder, "tower"), llava, "");
+  using loaded = loadOriginalLlava(folder).llava as Llava;
+  tidy(() => expectClose(logitsOf(loaded, -200), logitsOf(llava, llava.config.imageTokenId), exact));
+});
+
+test("an output matrix that is tied to the embeddings may be stored too, as the same numbers", () => {
+  const folder = write({ config: { ...original, tie_word_embeddings: true } as typeof original });
+  const store = (same: boolean) =>
+    noGrad(() =>
+      tidy(() => {
+        const weights = new Map([...llava.stateDict()].map(([name, value]) => [originalNames(name), value]));
+        const embeddings = weights.get("model.embed_tokens.weight")!;
+        weights.set("lm_head.weight", same ? embeddings.clone() : embeddings.add(1));
+        writeSafetensors(join(folder, "model.safetensors"), weights);
+      }),
+    );
+  store(true);
+  using loaded = loadOriginalLlava(folder).llava;
+  expect(loaded.config.language.tieWordEmbeddings).toBe(true);
+  store(false);
+  expect(() => loadOriginalLlava(folder)).toThrow(/ties the output matrix.*hold another one/);
+});
 
 function logitsOf(model: Llava, imageToken: number): Tensor {
   return noGrad(() =>

@@ -4,8 +4,10 @@ import { CheckpointError, openWeights, type Tensor, tidy } from "@asvr/torch";
 import { ConfigError } from "../errors.js";
 import { Llava } from "../model/llava.js";
 import { LlavaNext } from "../model/llava-next.js";
+import type { VisionConfig } from "../vision/tower.js";
 import { readConfig } from "./config-place.js";
 import { knownTower, nameTower, towerIn } from "./known-towers.js";
+import { withoutTiedOutput } from "./llava.js";
 import { type LoadOptions, loadModule } from "./load-module.js";
 import {
   namedTower,
@@ -13,6 +15,7 @@ import {
   originalLlavaConfig,
   type TowerDescription,
 } from "./original-llava-config.js";
+import { towerWeights } from "./vision-tower.js";
 import { requireNoAdapter, requirePlainWeights } from "./whole-model.js";
 
 export interface OriginalOptions extends LoadOptions {
@@ -49,11 +52,12 @@ export function loadOriginalLlava(folder: string, options: OriginalOptions = {})
     const towerFolder = towerFolderOf(folder, name, options.visionTower);
     const tower = describeTower(file, towerFolder, name);
     const isTowerStored = [...weights.keys()].some((weight) => weight.startsWith(TOWER));
-    if (!isTowerStored) readTower(weights, towerFolder, name);
+    if (!isTowerStored) readTower(weights, { folder: towerFolder, name, kind: tower.vision.kind });
     const described = originalLlavaConfig(config, tower, isTowerStored ? storedLayers(weights) : null, { file });
     const { model, ...rest } = described;
     const build = (): Llava | LlavaNext => ("pinpoints" in model ? new LlavaNext(model) : new Llava(model));
-    return { llava: loadModule(build, { weights, source: folder, options }), ...rest };
+    const untied = withoutTiedOutput(weights, { isTied: model.language.tieWordEmbeddings, folder });
+    return { llava: loadModule(build, { weights: untied, source: folder, options }), ...rest };
   });
 }
 
@@ -134,15 +138,16 @@ function describeTower(file: string, towerFolder: string | undefined, name: stri
 }
 
 /** The tower's weights from its own folder, which may hold a text tower beside it. */
-function readTower(weights: Map<string, Tensor>, towerFolder: string | undefined, name: string): void {
-  if (towerFolder === undefined) {
+function readTower(
+  weights: Map<string, Tensor>,
+  { folder, name, kind }: { folder: string | undefined; name: string; kind: VisionConfig["kind"] },
+): void {
+  if (folder === undefined) {
     throw new ConfigError(`the checkpoint does not hold its vision tower "${name}". ${nameTower(name)}`);
   }
-  using opened = openWeights(towerFolder);
-  for (const [key, tensor] of opened.tensors()) {
-    const inside = /^(?:vision_model\.)(.+)$/.exec(key)?.[1];
-    if (inside && !inside.startsWith("head.") && !inside.endsWith(".position_ids"))
-      weights.set(`${TOWER}${inside}`, tensor);
+  using opened = openWeights(folder);
+  for (const [own, tensor] of towerWeights(opened, kind, true)) {
+    if (!own.startsWith("head.")) weights.set(`${TOWER}${own}`, tensor);
   }
 }
 

@@ -14,8 +14,8 @@ const schema = z.looseObject({
   do_resize: z.literal(true).default(true),
   size: size.optional(),
   crop_size: size.optional(),
-  do_center_crop: z.boolean().nullish(),
-  do_pad: z.boolean().nullish(),
+  do_center_crop: z.boolean().optional(),
+  do_pad: z.boolean().optional(),
   do_rescale: z.literal(true).default(true),
   rescale_factor: z
     .number()
@@ -30,6 +30,9 @@ const schema = z.looseObject({
 /** Pillow's numbers of the filters that are here. */
 const resamplings: Readonly<Record<number, Resampling>> = { 2: "bilinear", 3: "bicubic" };
 
+/** Of these null is not absence: Hugging Face's code leaves the step out, or fails. */
+const neverNull = ["do_resize", "do_rescale", "do_normalize", "size", "resample"] as const;
+
 /**
  * Reads Hugging Face's `preprocessor_config.json` of a LLaVA: how a picture becomes its tower's square.
  * @throws ConfigError that names file and field, for a step that can't be done here, and for a square that isn't the
@@ -40,6 +43,12 @@ export function preprocessing(
   imageSize: number,
   place: ConfigPlace = { file: "preprocessor_config.json" },
 ): Preprocessing {
+  const unset = neverNull.find((key) => config[key] === null);
+  if (unset !== undefined) {
+    throw new ConfigError(
+      `${fieldAt(place, unset)} is null: this build leaves no step out. Say what it is, or delete the line.`,
+    );
+  }
   const hub = parseConfig(schema, config, place);
   const { image_mean: mean, image_std: std } = hub;
   const resampling = resamplings[hub.resample];
@@ -61,7 +70,9 @@ export function preprocessing(
     );
   }
   const common = { size: imageSize, mean, std, resampling };
-  if (hub.do_pad && hub.image_processor_type === "LlavaImageProcessor") return { ...common, mode: "pad" };
+  // Without a name it is the one of the model's type: a LLaVA's.
+  const isLlava = hub.image_processor_type?.startsWith("LlavaImageProcessor") ?? true;
+  if (hub.do_pad && isLlava) return { ...common, mode: "pad" };
   if (!crops || (typeof resized === "object" && "height" in resized)) return { ...common, mode: "resize" };
   return { ...common, mode: "crop", shortestEdge: sideOf(resized) };
 }

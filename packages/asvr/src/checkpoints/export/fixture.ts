@@ -7,6 +7,7 @@ import { Projector } from "../../model/projector.js";
 import { derive, type Recipe } from "../../recipes/recipe.js";
 import { recipeOf } from "../../recipes/tables.js";
 import type { FrozenParts } from "../../reproduce/parts/load.js";
+import { ownPreprocessing } from "../../reproduce/parts/own-pictures.js";
 import type { TrainedRow } from "../../reproduce/trained-row.js";
 import { runAsLlava } from "./run-llava.js";
 import { type ExportSource, hubFiles } from "./source.js";
@@ -44,5 +45,12 @@ export function untrainedRow(change: Parameters<typeof derive>[1] = {}): Disposa
 export function sourceOf(row: ReturnType<typeof untrainedRow>): ExportSource {
   const model = runAsLlava(row);
   const files = hubFiles(row, model, row.words);
-  return { model, files, tokenizer: row.tokenizer, head: null, [Symbol.dispose]: () => model.dispose() };
+  return {
+    model,
+    files,
+    tokenizer: row.tokenizer,
+    preprocessing: () => ownPreprocessing(row.recipe),
+    head: null,
+    [Symbol.dispose]: () => model.dispose(),
+  };
 }

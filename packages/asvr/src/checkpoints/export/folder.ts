@@ -1,18 +1,20 @@
+import { randomUUID } from "node:crypto";
 import { existsSync, readdirSync } from "node:fs";
-import { mkdir, mkdtemp, open, readdir, rename, rm, rmdir } from "node:fs/promises";
+import { mkdir, open, readdir, rename, rm, rmdir } from "node:fs/promises";
 import { basename, dirname, join, resolve } from "node:path";
 import { ConfigError } from "../../errors.js";
 
 /**
  * Makes a folder whole or not at all: `write` fills one with a temporary name beside it, whose files are then forced to
- * the disk, and which is renamed.
+ * the disk, and which is renamed. Its mode is as the umask says.
  * @throws ConfigError when `out` exists and is not an empty folder
  */
 export async function makeWhole(out: string, write: (folder: string) => Promise<void>): Promise<void> {
   const target = resolve(out);
   requireFree(target);
   await mkdir(dirname(target), { recursive: true });
-  const temporary = await mkdtemp(join(dirname(target), `.${basename(target)}-`));
+  const temporary = join(dirname(target), `.${basename(target)}-${randomUUID()}`);
+  await mkdir(temporary); // not mkdtemp, whose folders no other user may open
   try {
     await write(temporary);
     for (const name of await readdir(temporary)) await sync(join(temporary, name));

@@ -1,4 +1,4 @@
-import { mkdtempSync, readdirSync, rmSync } from "node:fs";
+import { mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
@@ -10,6 +10,7 @@ import { type LlamaConfig, LlamaForCausalLM } from "../../language/llama.js";
 import { Llava, type LlavaConfig } from "../../model/llava.js";
 import { tinyLlava } from "../fixture.js";
 import { openGguf } from "../gguf/file.js";
+import { readGgufHeader } from "../gguf/header.js";
 import { loadGgufLanguageModel } from "../gguf/language-model.js";
 import { writeGguf } from "../gguf/write.js";
 import { llavaConfig } from "../llava-config.js";
@@ -17,6 +18,7 @@ import { sourceOf, untrainedRow } from "./fixture.js";
 import { exportGguf } from "./gguf.js";
 import { languageFields, languageWeights } from "./gguf-language.js";
 import { visionFields, visionName, visionWeights } from "./gguf-vision.js";
+import { exportHuggingFace } from "./hf.js";
 import { hubSource } from "./source.js";
 
 const root = mkdtempSync(join(tmpdir(), "asvr-export-gguf-"));
@@ -165,6 +167,27 @@ test("a CLIP tower: its class token, its first norm, and the layers that are rea
     ]);
     expect(names.filter((name) => name.startsWith("v.blk.2.")).length).toBe(16);
   });
+});
+
+test("a LLaVA whose pictures processor_config.json alone describes, with the nulls that Python writes", async () => {
+  using row = untrainedRow();
+  using run = sourceOf(row);
+  const [folder, out] = [join(root, "five"), join(root, "five-gguf")];
+  await exportHuggingFace(run, folder);
+  const inner = JSON.parse(readFileSync(join(folder, "preprocessor_config.json"), "utf8"));
+  rmSync(join(folder, "preprocessor_config.json"));
+  const processor = { image_processor: { ...inner, crop_size: null, do_center_crop: null, device: null } };
+  writeFileSync(join(folder, "processor_config.json"), JSON.stringify(processor));
+  using source = await hubSource(folder);
+  expect(source.preprocessing()).toMatchObject(run.preprocessing());
+  await exportGguf(source, out, { name: "five", type: "F32" });
+  const { metadata } = readGgufHeader(join(out, "mmproj-F32.gguf"));
+  expect(metadata.get("clip.vision.image_mean")).toEqual(inner.image_mean);
+  writeFileSync(
+    join(folder, "processor_config.json"),
+    JSON.stringify({ image_processor: { ...inner, do_resize: null } }),
+  );
+  expect(() => source.preprocessing()).toThrow(/image_processor\.do_resize is null: this build leaves no step out/);
 });
 
 test("what llama.cpp can't express is refused in words", async () => {

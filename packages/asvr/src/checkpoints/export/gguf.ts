@@ -1,22 +1,15 @@
 import { join } from "node:path";
 import { noGrad, tidy } from "@asvr/torch";
-import { z } from "zod";
 import { ConfigError } from "../../errors.js";
 import { Llava } from "../../model/llava.js";
-import { parseConfig } from "../config-place.js";
 import { field, writeGguf } from "../gguf/write.js";
+import { llavaConfig } from "../llava-config.js";
 import { makeWhole } from "./folder.js";
 import { type GgufFloat, languageFields, languageWeights } from "./gguf-language.js";
 import { tokenizerFields, type WordsJson } from "./gguf-tokenizer.js";
 import { visionFields, visionWeights } from "./gguf-vision.js";
 import type { Exported } from "./hf.js";
 import type { ExportSource } from "./source.js";
-
-const pixels = z.array(z.number()).length(3);
-const preprocessor = z.looseObject({ image_mean: pixels, image_std: pixels });
-const hub = z.looseObject({
-  text_config: z.looseObject({ max_position_embeddings: z.int().positive().default(2048) }),
-});
 
 /**
  * Writes a LLaVA as llama.cpp has it: `language-TYPE.gguf`, a whole language model with its tokenizer, and
@@ -32,8 +25,9 @@ export async function exportGguf(
   if (!(model instanceof Llava))
     throw new ConfigError("this build writes no GGUF of LLaVA-NeXT, which sees pictures in tiles: export hf writes it");
   const words = readFile(source, "tokenizer.json") as WordsJson;
-  const { image_mean: mean, image_std: std } = parsed(source, "preprocessor_config.json", preprocessor);
-  const contextLength = parsed(source, "config.json", hub).text_config.max_position_embeddings;
+  const { mean, std } = source.preprocessing();
+  const config = llavaConfig(readFile(source, "config.json") as Record<string, unknown>);
+  const contextLength = config.language.maxPositionEmbeddings!;
   const { languageModel } = model;
   const language = new Map([
     ...languageFields(languageModel.config, { name, contextLength, type }),
@@ -51,10 +45,6 @@ export async function exportGguf(
     noGrad(() => tidy(() => writeGguf(join(folder, files[1]), vision, visionWeights(model, type))));
   });
   return { files: [...files], parameters: model.parameterCount() };
-}
-
-function parsed<Schema extends z.ZodType>(source: ExportSource, file: string, schema: Schema): z.infer<Schema> {
-  return parseConfig(schema, readFile(source, file), { file });
 }
 
 function readFile({ files }: ExportSource, name: string): unknown {

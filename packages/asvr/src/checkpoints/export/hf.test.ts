@@ -1,4 +1,13 @@
-import { existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import {
+  existsSync,
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  statSync,
+  writeFileSync,
+} from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { F, memory, type nn, noGrad, openWeights, type Tensor, tensor, tidy } from "@asvr/torch";
@@ -96,7 +105,7 @@ test("a LLaVA of Hugging Face's comes out with its own files, names and dtype", 
     change: half,
   });
   const out = newFolder();
-  await expect(hubSource(folder)).rejects.toThrow(/there is no .*tokenizer\.json/);
+  await expect(hubSource(folder)).rejects.toThrow(/has neither tokenizer\.json nor tokenizer\.model/);
   using row = untrainedRow();
   writeFileSync(join(folder, "tokenizer.json"), row.words.tokenizer);
   writeFileSync(join(folder, "tokenizer_config.json"), JSON.stringify(row.words.config));
@@ -140,6 +149,10 @@ test("a folder appears whole or not at all, and none is written over", async () 
   const [out, full] = [newFolder(), newFolder()];
   const names = readdirSync(root);
   await expect(exportHuggingFace(broken, out)).rejects.toThrow(/ENOENT/);
+  const whole = newFolder();
+  await exportHuggingFace(source, whole);
+  expect(statSync(whole).mode & 0o777).toBe(0o777 & ~process.umask());
+  rmSync(whole, { recursive: true });
   expect(readdirSync(root)).toEqual(names);
   mkdirSync(full);
   writeFileSync(join(full, "mine"), "");

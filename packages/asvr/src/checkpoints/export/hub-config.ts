@@ -25,7 +25,9 @@ export function hubLlavaConfig(config: LlavaConfig, maxLength: number): Record<s
     architectures: ["LlavaForConditionalGeneration"],
     model_type: "llava",
     image_token_index: imageTokenId,
-    image_seq_length: positionsOf(vision, strategy),
+    // Only transformers up to 4.46 reads it. With fewer of a picture's tokens than this, as every step after the first has,
+    // it takes an older path, which attends to the padding of a batch.
+    image_seq_length: 0,
     vision_feature_layer: layers.length === 1 ? layers[0] : layers,
     vision_feature_select_strategy: strategy,
     projector_hidden_act: hubGelu(projector.activation ?? "gelu"),
@@ -38,11 +40,6 @@ export function hubLlavaConfig(config: LlavaConfig, maxLength: number): Record<s
 }
 
 type ExportedTower = Extract<VisionConfig, { kind: "clip" | "siglip" }>;
-
-function positionsOf({ kind, config }: ExportedTower, strategy: "default" | "full"): number {
-  const patches = Math.floor(config.imageSize / config.patchSize) ** 2;
-  return patches + (kind === "clip" ? 1 : 0) - (strategy === "default" ? 1 : 0);
-}
 
 function hubGelu(activation: Gelu): string {
   return Object.entries(hubGelus).find(([, own]) => own === activation)![0];

@@ -6,6 +6,21 @@ import type { Recipe, Stage } from "../../recipes/recipe.js";
 import type { Prediction } from "../../report/run-folder.js";
 import type { Position } from "../../training/checkpoint.js";
 
+/** The versions of transformers that exports are tested with. */
+export const TRANSFORMERS = { oldest: "4.46", newest: "5.24" } as const;
+
+/** Python that asks an exported run `question` about `picture`: `folder` is the export's. */
+export const usage = `from transformers import AutoProcessor, LlavaForConditionalGeneration
+
+processor = AutoProcessor.from_pretrained(folder)
+model = LlavaForConditionalGeneration.from_pretrained(folder)
+messages = [{"role": "user", "content": [{"type": "image"}, {"type": "text", "text": question}]}]
+prompt = processor.apply_chat_template(messages)
+inputs = processor(images=picture, text=prompt, return_tensors="pt")
+made = model.generate(**inputs, max_new_tokens=16)[0, inputs["input_ids"].shape[1]:]
+answer = processor.decode(made, skip_special_tokens=True)
+`;
+
 /** What a card tells of a run. */
 export interface CardFacts {
   readonly recipe: Recipe;
@@ -77,16 +92,13 @@ ${scoreText(facts.scores)}
 
 ## How to use it
 
-\`\`\`python
-from transformers import AutoProcessor, LlavaForConditionalGeneration
+With transformers ${TRANSFORMERS.oldest} to ${TRANSFORMERS.newest}:
 
-processor = AutoProcessor.from_pretrained(folder)
-model = LlavaForConditionalGeneration.from_pretrained(folder)
-messages = [{"role": "user", "content": [{"type": "image"}, {"type": "text", "text": question}]}]
-prompt = processor.apply_chat_template(messages)
-inputs = processor(images=picture, text=prompt, return_tensors="pt")
-answer = model.generate(**inputs, max_new_tokens=16)
-\`\`\`
+\`\`\`python
+${usage}\`\`\`
+
+Several questions at once: lists of texts and of pictures, and \`padding=True\`. Before transformers 4.49 a picture that is
+no square must be set in one first.
 
 ## What differs from the run
 

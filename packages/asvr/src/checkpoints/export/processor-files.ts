@@ -4,16 +4,16 @@ import type { TextTokenizer, TokenizerConfig } from "../../language/tokenizer.js
 
 /**
  * `preprocessor_config.json`: how transformers makes a picture the tower's input. Where a picture is set in a square
- * first, LLaVA's own image processor does it; SigLIP's stretches.
+ * first, LLaVA's own image processor does it; SigLIP's stretches. The former has no name here: versions before 4.49 lack
+ * it and take CLIP's by the model's type. That one pads nothing, and without a crop a picture that is no square becomes
+ * an error there instead of a wrong answer.
  */
 export function preprocessorConfig({ size, mode, mean, std }: Preprocessing): Record<string, unknown> {
-  const square = { height: size, width: size };
   const isPadded = mode === "pad";
   return {
-    image_processor_type: isPadded ? "LlavaImageProcessor" : "SiglipImageProcessor",
-    ...(isPadded && { do_pad: true, do_center_crop: true, crop_size: square }),
+    ...(isPadded ? { do_pad: true, do_center_crop: false } : { image_processor_type: "SiglipImageProcessor" }),
     do_resize: true,
-    size: isPadded ? { shortest_edge: size } : square,
+    size: isPadded ? { shortest_edge: size } : { height: size, width: size },
     resample: 3, // bicubic
     do_rescale: true,
     rescale_factor: 1 / 255,
@@ -24,14 +24,17 @@ export function preprocessorConfig({ size, mode, mean, std }: Preprocessing): Re
   };
 }
 
-/** `processor_config.json` of a tower without a class token. */
+/**
+ * `processor_config.json` of a tower without a class token. Versions up to 4.46 count one in any case, so that all count
+ * one here, and drop it.
+ */
 export function processorConfig(patchSize: number): Record<string, unknown> {
   return {
     processor_class: "LlavaProcessor",
     patch_size: patchSize,
-    vision_feature_select_strategy: "full",
+    vision_feature_select_strategy: "default",
     image_token: "<image>",
-    num_additional_image_tokens: 0,
+    num_additional_image_tokens: 1,
   };
 }
 
@@ -40,14 +43,27 @@ export function generationConfig({ bosId, eosId, padId }: TextTokenizer): Record
   return {
     ...(bosId !== undefined && { bos_token_id: bosId }),
     eos_token_id: eosId,
-    ...(padId !== undefined && { pad_token_id: padId }),
+    pad_token_id: padId ?? eosId,
     do_sample: false,
   };
 }
 
-/** `tokenizer_config.json` with the chat template, and what a processor looks for. */
+/**
+ * `tokenizer_config.json` with the chat template, and what a processor looks for. A batch is padded on the left, since
+ * every answer goes on from its prompt's end. Without `model_input_names` versions 4 add `token_type_ids`, which no LLaVA
+ * takes.
+ */
 export function tokenizerConfig(config: TokenizerConfig, chatTemplate: string): Record<string, unknown> {
-  return { ...config, processor_class: "LlavaProcessor", image_token: "<image>", chat_template: chatTemplate };
+  return {
+    tokenizer_class: "PreTrainedTokenizerFast",
+    pad_token: config.eos_token,
+    ...config,
+    processor_class: "LlavaProcessor",
+    padding_side: "left",
+    model_input_names: ["input_ids", "attention_mask"],
+    image_token: "<image>",
+    chat_template: chatTemplate,
+  };
 }
 
 /**

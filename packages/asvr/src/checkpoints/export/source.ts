@@ -3,6 +3,7 @@ import { readdir, readFile } from "node:fs/promises";
 import { dirname, join } from "node:path";
 import { CheckpointError, type DType, type nn, openWeights } from "@asvr/torch";
 import { readWholeFile } from "@asvr/torch/files";
+import type { Preprocessing } from "../../data/preprocess.js";
 import { ConfigError } from "../../errors.js";
 import { IMAGE_TAG, templates } from "../../language/conversation.js";
 import { TextTokenizer, type TokenizerConfig } from "../../language/tokenizer.js";
@@ -18,8 +19,10 @@ import { readConfig } from "../config-place.js";
 import { openGguf } from "../gguf/file.js";
 import { ggufTokenizerFiles } from "../gguf/tokenizer.js";
 import { loadLlava, loadLlavaNext } from "../llava.js";
+import { readPreprocessing } from "../preprocessor-config.js";
 import { hubLlavaConfig } from "./hub-config.js";
 import { modelCard, scoresOfRun } from "./model-card.js";
+import { withOlderNames } from "./older-names.js";
 import {
   chatTemplate,
   generationConfig,
@@ -34,6 +37,8 @@ export interface ExportSource {
   /** In host memory. */
   readonly model: Llava | LlavaNext;
   readonly tokenizer: TextTokenizer;
+  /** How a picture becomes the tower's square. @throws ConfigError where no file says it */
+  preprocessing(): Preprocessing;
   /** Every file of a Hugging Face folder but the weights, by name. */
   readonly files: ReadonlyMap<string, string | Uint8Array>;
   /** The visual head and what it is; null where the model has none. */
@@ -62,6 +67,7 @@ export async function runSource(context: PartContext, run: string): Promise<Expo
       model,
       tokenizer,
       head,
+      preprocessing: () => ownPreprocessing(row.recipe),
       files: await runFiles(context, run, row, model),
       [Symbol.dispose]() {
         model.dispose();
@@ -128,7 +134,6 @@ export function hubFiles(
   model: Llava,
   words: Words,
 ): Map<string, string> {
-  const json = (value: unknown) => `${JSON.stringify(value, null, 2)}\n`;
   const chat = chatTemplate(templates[recipe.stages.tuning.template]);
   return new Map([
     ["config.json", json(hubLlavaConfig(model.config, recipe.data.maxLength))],
@@ -138,7 +143,12 @@ export function hubFiles(
     ["tokenizer.json", words.tokenizer],
     ["tokenizer_config.json", json(tokenizerConfig(words.config, chat))],
     ["chat_template.jinja", chat],
+    ["chat_template.json", json({ chat_template: chat })], // where transformers up to 4.47 looks
   ]);
+}
+
+function json(value: unknown): string {
+  return `${JSON.stringify(value, null, 2)}\n`;
 }
 
 function headOf({ model, recipe, parts }: TrainedRow): ExportSource["head"] {
@@ -167,24 +177,35 @@ async function requireWholeCheckpoints(run: string): Promise<void> {
 }
 
 /**
- * A folder of Hugging Face's LlavaForConditionalGeneration or LlavaNextForConditionalGeneration, as it is.
+ * A folder of Hugging Face's LlavaForConditionalGeneration or LlavaNextForConditionalGeneration, as it is, but that
+ * older versions of transformers find in its config.json what they know by other names.
  * @throws ConfigError, CheckpointError
  */
 export async function hubSource(folder: string): Promise<ExportSource> {
-  if (!existsSync(join(folder, "config.json"))) {
+  const file = join(folder, "config.json");
+  if (!existsSync(file)) {
     throw new ConfigError(
       `${folder} is neither the folder of a run (recipe.json) nor one of Hugging Face's (config.json)`,
     );
   }
-  const isNext = readConfig(join(folder, "config.json")).model_type === "llava_next";
+  const config = readConfig(file);
+  const isNext = config.model_type === "llava_next";
   const model = (isNext ? loadLlavaNext : loadLlava)(folder, { device: "cpu", dtype: dtypeOf(folder) });
-  const files = new Map<string, Uint8Array>();
+  const files = new Map<string, string | Uint8Array>();
   for (const name of (await readdir(folder)).sort()) {
     if (isCompanion(name)) files.set(name, readWholeFile(join(folder, name)));
   }
+  const renamed = withOlderNames(config);
+  if (renamed !== config) files.set("config.json", json(renamed));
   try {
-    const tokenizer = TextTokenizer.fromFile(join(folder, "tokenizer.json"));
-    return { model, tokenizer, files, head: null, [Symbol.dispose]: () => model.dispose() };
+    return {
+      model,
+      files,
+      tokenizer: TextTokenizer.fromFolder(folder),
+      preprocessing: () => readPreprocessing(folder, model.config.vision.config.imageSize),
+      head: null,
+      [Symbol.dispose]: () => model.dispose(),
+    };
   } catch (error) {
     model.dispose();
     throw error;

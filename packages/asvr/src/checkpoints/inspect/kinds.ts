@@ -1,7 +1,7 @@
 import { existsSync } from "node:fs";
 import { basename, join } from "node:path";
 import { readManifest } from "../../training/manifest.js";
-import { readConfig } from "../config-place.js";
+import { readConfig, withoutNulls } from "../config-place.js";
 import { ADAPTER_CONFIG, adapterBase, quantisation } from "../whole-model.js";
 
 /** What a folder is, and facts of its own that are worth a line each. */
@@ -32,7 +32,7 @@ const modelTypes: Readonly<Record<string, string>> = {
 
 /** A folder with Hugging Face's config.json. @throws ConfigError when it can't be read */
 export function hubKind(folder: string): Kind {
-  const config = readConfig(join(folder, "config.json"));
+  const config = withoutNulls(readConfig(join(folder, "config.json"))) as Record<string, unknown>;
   const { model_type: type, text_config: text, vision_config: vision } = config;
   const named = type ?? config._class_name; // diffusers has the second
   const kind =
