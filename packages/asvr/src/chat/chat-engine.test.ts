@@ -184,3 +184,13 @@ test("an error of the model reaches those in the step, and the engine goes on", 
   await engine.idle();
   expect(engine.pending).toBe(0);
 });
+
+test("a text that cannot fit is refused before it is tokenised", () => {
+  using engine = new ChatEngine(model);
+  const prompt = vi.spyOn(model, "prompt");
+  const long = () => engine.ask(userSays("ab ".repeat(400_000), noise(1)));
+  expect(long).toThrow(DataError);
+  expect(long).toThrow(/has 1200000 letters, more than 256 tokens, and the model reads 256/);
+  expect(prompt).not.toHaveBeenCalled();
+  prompt.mockRestore();
+});

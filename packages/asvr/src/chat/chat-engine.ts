@@ -48,6 +48,7 @@ export class ChatEngine implements ChatService, Disposable {
   readonly #features: PictureFeatures;
   readonly #prefixes: PrefixStore;
   readonly #canShare: boolean;
+  readonly #mostLetters: number;
   #incoming: Request[] = [];
   readonly #running = new Set<Request>();
   #loop: Promise<void> | undefined;
@@ -62,6 +63,8 @@ export class ChatEngine implements ChatService, Disposable {
     this.#decoder = new Decoder(model.language, { maxRunning, ...others });
     this.#features = new PictureFeatures((picture) => model.see(picture), featureBytes);
     this.#prefixes = new PrefixStore(prefixBytes);
+    const longest = Object.keys(model.tokenizer.vocabulary).reduce((most, { length }) => Math.max(most, length), 1);
+    this.#mostLetters = (longest + 1) * model.contextLength; // a space may stand between two
     // Dynamic frequencies follow a text's length: another text's keys are turned otherwise.
     this.#canShare = model.language.config.ropeScaling?.kind !== "dynamic";
   }
@@ -78,6 +81,7 @@ export class ChatEngine implements ChatService, Disposable {
   ask(messages: readonly ChatMessage[], options: AskOptions = {}): AsyncIterable<AnswerEvent> {
     const { signal, stop, maxNewTokens, ...drawing } = options;
     if (this.#incoming.length >= this.#maxWaiting) throw new BusyError(`${this.#maxWaiting} requests are waiting`);
+    this.#requireShort(messages);
     const prompt = this.#model.prompt(messages);
     const left = this.contextLength - prompt.inputIds.length;
     if (left < 1) {
@@ -99,6 +103,17 @@ export class ChatEngine implements ChatService, Disposable {
     else signal?.addEventListener("abort", () => this.#cancel(request), { once: true });
     this.#loop ??= this.#run();
     return request.events;
+  }
+
+  /** What cannot fit is refused before it is tokenised, which takes seconds where there are a million letters. */
+  #requireShort(messages: readonly ChatMessage[]): void {
+    const letters = messages
+      .flatMap(({ content }) => (typeof content === "string" ? [{ type: "text" as const, text: content }] : content))
+      .reduce((sum, part) => sum + (part.type === "text" ? part.text.length : 0), 0);
+    if (letters <= this.#mostLetters) return;
+    throw new DataError(
+      `the conversation has ${letters} letters, more than ${this.contextLength} tokens, and the model reads ${this.contextLength} with its answer`,
+    );
   }
 
   /** When all that was asked is answered. */

@@ -31,7 +31,7 @@ const MAX_SIDE = 65_535;
 
 /**
  * Decodes a picture of a known format and bounded size to 8-bit sRGB. As Pillow's `convert("RGB")`, transparency is
- * dropped (the colours under it stay, but for GIF, where they are black), grey is repeated, CMYK is converted without a
+ * dropped (the colours under it stay, but for GIF, where it is black as what its frame leaves out), grey is repeated, CMYK is converted without a
  * profile, and an embedded profile is ignored. 16 bits are scaled to 8, where Pillow cuts grey off at 255.
  * @param source the picture's file, or its bytes
  * @throws DataError missing-image, not-an-image, misnamed-image, animated-image, too-many-pixels, too-many-bytes,
