@@ -1,10 +1,11 @@
-import { existsSync, statSync } from "node:fs";
-import { basename, join } from "node:path";
+import { existsSync, readdirSync, statSync } from "node:fs";
+import { basename, dirname, join } from "node:path";
 import { defaultDevice } from "@asvr/torch";
 import { readConfig } from "../checkpoints/config-place.js";
 import { ggufEndTokens } from "../checkpoints/gguf/end-tokens.js";
 import { openGguf } from "../checkpoints/gguf/file.js";
 import { loadGgufLanguageModel } from "../checkpoints/gguf/language-model.js";
+import { loadGgufLlava } from "../checkpoints/gguf/llava.js";
 import { tokenizerFromGguf } from "../checkpoints/gguf/tokenizer.js";
 import { type HubOptions, resolveCheckpoint } from "../checkpoints/hub/resolve.js";
 import { nameTower } from "../checkpoints/known-towers.js";
@@ -18,6 +19,7 @@ import { requireNoAdapter, requirePlainWeights, requireWholeGguf } from "../chec
 import { ConfigError } from "../errors.js";
 import type { BuiltInTemplate } from "../language/built-in-templates.js";
 import { ChatTemplate, type TemplateTokens } from "../language/chat-template.js";
+import { IMAGE_TAG } from "../language/conversation.js";
 import { TextTokenizer } from "../language/tokenizer.js";
 import { studyOf } from "../reproduce/start.js";
 import { readSettings, useSettings } from "../reproduce/study.js";
@@ -54,6 +56,8 @@ export async function openChatModel(path: string, options: OpenOptions = {}): Pr
   requireNoAdapter(folder);
   const file = join(folder, "config.json");
   if (!existsSync(file)) {
+    const gguf = ggufIn(folder);
+    if (gguf !== undefined) return openGgufFile(gguf, options);
     throw new ConfigError(
       `${path} holds neither a config.json, as a checkpoint does, nor a recipe.json, as a run does`,
     );
@@ -86,7 +90,10 @@ function openLanguageModel(folder: string, options: OpenOptions): ChatModel {
   });
 }
 
-/** Quantised weights are decoded: to float32, unless another dtype is asked for. */
+/**
+ * A language model alone, or a LLaVA where an mmproj file lies beside it. Quantised weights are decoded: to float32,
+ * unless another dtype is asked for.
+ */
 function openGgufFile(path: string, { device, dtype, template: fallback }: OpenOptions): ChatModel {
   using file = openGguf(path);
   requireWholeGguf(path, file.metadata);
@@ -100,14 +107,30 @@ function openGgufFile(path: string, { device, dtype, template: fallback }: OpenO
   }
   const template =
     typeof source === "string" ? new ChatTemplate(source, tokens) : ChatTemplate.builtIn(fallback!, tokens);
-  const language = loadGgufLanguageModel(path, { device, ...(dtype !== "stored" && { dtype }) });
-  return new LanguageChat({
-    name: basename(path, ".gguf"),
-    language,
-    tokenizer,
-    template,
-    stopIds: ggufEndTokens(file.metadata),
-  });
+  const options = { device, ...(dtype !== "stored" && { dtype }) };
+  const parts = { name: basename(path, ".gguf"), tokenizer, template, stopIds: ggufEndTokens(file.metadata) };
+  const mmproj = mmprojBeside(path);
+  if (mmproj === undefined) return new LanguageChat({ ...parts, language: loadGgufLanguageModel(path, options) });
+  const imageTokenId = tokenizer.tokenId(IMAGE_TAG) ?? tokenizer.vocabSize;
+  return new LlavaChat({ ...parts, ...loadGgufLlava(path, mmproj, { ...options, imageTokenId }) });
+}
+
+const isMmproj = (name: string) => /mmproj.*\.gguf$/i.test(name);
+
+/** The file of tower and projector beside a language model's; of several the largest, which is the most exact. */
+function mmprojBeside(path: string): string | undefined {
+  const files = readdirSync(dirname(path)).filter(isMmproj);
+  const sized = files.map((name) => join(dirname(path), name)).map((file) => ({ file, size: statSync(file).size }));
+  return sized.sort((a, b) => b.size - a.size)[0]?.file;
+}
+
+/** The language model's file of a folder of llama.cpp's files; undefined for another folder. */
+function ggufIn(folder: string): string | undefined {
+  const files = readdirSync(folder).filter((name) => name.endsWith(".gguf") && !isMmproj(name));
+  if (files.length > 1) {
+    throw new ConfigError(`${folder} holds several language models (${files.join(", ")}): name one of these files`);
+  }
+  return files[0] && join(folder, files[0]);
 }
 
 /** The special tokens that a template may write. */

@@ -61,6 +61,18 @@ function* namedTemplates(folder: string): Generator<[file: string, templates: Re
   }
 }
 
+/** The chat template among the files of a checkpoint, found as in its folder; undefined where there is none. */
+export function chatTemplateAmong(files: ReadonlyMap<string, string | Uint8Array>): string | undefined {
+  const text = (name: string) => (files.has(name) ? Buffer.from(files.get(name)!).toString() : undefined);
+  const alone = text("chat_template.jinja");
+  if (alone !== undefined) return alone;
+  for (const name of jsonFiles) {
+    const template = parsed(name, text(name) ?? "{}").chat_template;
+    if (template !== undefined && template !== null) return byName(name, template).get("default");
+  }
+  return undefined;
+}
+
 /** A template alone, a list of named ones, or (once, in processors) an object of them. */
 function byName(file: string, template: unknown): ReadonlyMap<string, string> {
   if (typeof template === "string") return new Map([["default", template]]);
@@ -99,12 +111,14 @@ function readText(path: string): string {
 
 /** A JSON object; an empty one where there is no such file. */
 function readJson(path: string): Record<string, unknown> {
-  if (!existsSync(path)) return {};
+  return existsSync(path) ? parsed(path, readText(path)) : {};
+}
+
+function parsed(path: string, json: string): Record<string, unknown> {
   let value: unknown;
   try {
-    value = JSON.parse(readText(path));
+    value = JSON.parse(json);
   } catch (cause) {
-    if (cause instanceof ConfigError) throw cause;
     throw new ConfigError(`chat template: ${path} is no JSON: ${(cause as Error).message}`, { cause });
   }
   if (typeof value === "object" && value !== null && !Array.isArray(value)) return value as Record<string, unknown>;

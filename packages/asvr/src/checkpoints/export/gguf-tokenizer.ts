@@ -1,6 +1,7 @@
 import { ConfigError } from "../../errors.js";
 import { gpt4Pattern } from "../../language/known-patterns.js";
 import type { TextTokenizer } from "../../language/tokenizer.js";
+import { WHOLE_TOKENIZER } from "../gguf/tokenizer.js";
 import { field, type GgufField } from "../gguf/write.js";
 
 /** What is read here of a tokenizer.json. */
@@ -41,8 +42,9 @@ const patterns: Readonly<Record<string, string>> = {
  * - byte-level BPE (GPT-2, Qwen2, Llama 3, SmolLM): `gpt2`, with the name of its pattern
  * - sentencepiece's BPE as in Llama 2 and Vicuna: `llama`; a token's score is the rank of the merge that makes it
  * - the micro world's vocabulary of words: `rwkv`, whose longest token goes first. It gives the same ids for texts of
- *   known words that begin with a space and have one after each newline, which llama.cpp doesn't put there. A word that
- *   only begins as a known one does is split after it.
+ *   known words that begin with a space and have one after each newline, which llama.cpp doesn't put there: the file's
+ *   chat template does (`withSpaces`). A word that only begins as a known one does is split after it. The whole
+ *   tokenizer without the step that puts spaces stands in the file, too, under the format's key for it.
  * @throws ConfigError for other kinds
  */
 export function tokenizerFields(json: WordsJson, tokenizer: TextTokenizer, vocabSize: number): Map<string, GgufField> {
@@ -52,8 +54,8 @@ export function tokenizerFields(json: WordsJson, tokenizer: TextTokenizer, vocab
   }
   const steps = [json.normalizer, json.pre_tokenizer].flatMap(flatten);
   const isByteLevel = steps.some(({ type }) => type === "ByteLevel");
-  const isWordLevel = model.ignore_merges === true && model.byte_fallback === true && (model.merges ?? []).length === 0;
-  const table = isByteLevel ? byteLevel(json, steps) : isWordLevel ? wordLevel(json) : sentencepiece(json, steps);
+  const isWords = isWordLevel(model);
+  const table = isByteLevel ? byteLevel(json, steps) : isWords ? wordLevel(json) : sentencepiece(json, steps);
   const { bosId, eosId, padId } = tokenizer;
   const ids = { bos: bosId, eos: eosId, padding: padId, unknown: json.model.vocab[json.model.unk_token ?? ""] };
   const names = tokensOf(json, vocabSize);
@@ -68,10 +70,27 @@ export function tokenizerFields(json: WordsJson, tokenizer: TextTokenizer, vocab
     ...Object.entries(ids).flatMap(([name, id]) =>
       id === undefined ? [] : [[`tokenizer.ggml.${name}_token_id`, field.uint32(id)] as const],
     ),
+    ...(isWords ? [[WHOLE_TOKENIZER, field.string(JSON.stringify({ ...json, normalizer: null }))] as const] : []),
     ["tokenizer.ggml.add_bos_token", field.bool(tokenizer.startIds.includes(bosId ?? -1))],
     ["tokenizer.ggml.add_eos_token", field.bool(false)],
     ["tokenizer.ggml.add_space_prefix", field.bool(table.model === "llama")],
   ]);
+}
+
+/** Whether this is the micro world's kind of vocabulary: words, each with its space, and bytes. */
+export function isWordLevel({ ignore_merges, byte_fallback, merges }: WordsJson["model"]): boolean {
+  return ignore_merges === true && byte_fallback === true && (merges ?? []).length === 0;
+}
+
+/** A chat template that puts the spaces that words begin with: the tokenizer of a GGUF file puts none. */
+export function withSpaces(template: string, added: WordsJson["added_tokens"]): string {
+  const specials = added.map(({ content }) => JSON.stringify(content));
+  const spaced = specials.map((token) => ` | replace(${token}, ${token} ~ " ")`).join("");
+  const starts = specials.map((token) => `prompt.startswith(${token})`).join(" or ");
+  return (
+    `{% set prompt %}${template}{% endset %}{% if not (${starts}) %}{{ " " }}{% endif %}` +
+    `{{ prompt | replace("\\n", "\\n ")${spaced} }}`
+  );
 }
 
 /** How llama.cpp reads a vocabulary. */

@@ -12,12 +12,13 @@ import { tinyLlava } from "../fixture.js";
 import { openGguf } from "../gguf/file.js";
 import { readGgufHeader } from "../gguf/header.js";
 import { loadGgufLanguageModel } from "../gguf/language-model.js";
+import { visionName } from "../gguf/vision-names.js";
 import { writeGguf } from "../gguf/write.js";
 import { llavaConfig } from "../llava-config.js";
 import { sourceOf, untrainedRow } from "./fixture.js";
 import { exportGguf } from "./gguf.js";
 import { languageFields, languageWeights } from "./gguf-language.js";
-import { visionFields, visionName, visionWeights } from "./gguf-vision.js";
+import { visionFields, visionWeights } from "./gguf-vision.js";
 import { exportHuggingFace } from "./hf.js";
 import { hubSource } from "./source.js";
 
@@ -86,6 +87,21 @@ test("@huggingface/gguf reads the same of both files", async () => {
     expect(shapes).toEqual([...own.entries].map(([name, { shape, type }]) => [name, shape, types[type.name]]));
   }
 });
+
+test.each(["chat_template.jinja", "chat_template.json", "processor_config.json", "tokenizer_config.json"])(
+  "a chat template is written, wherever it stands: %s",
+  async (name) => {
+    using source = await hubSource(golden);
+    const others = [...source.files].filter(([file]) => !file.startsWith("chat_template"));
+    const json = JSON.parse(String(source.files.get(name) ?? "{}"));
+    const template = "{{ messages[0].content }}";
+    const content = name.endsWith(".json") ? JSON.stringify({ ...json, chat_template: template }) : template;
+    const out = newFolder();
+    await exportGguf({ ...source, files: new Map([...others, [name, content]]) }, out, { name: "tiny", type: "F32" });
+    using file = openGguf(join(out, "language-F32.gguf"));
+    expect(file.metadata.get("tokenizer.chat_template")).toBe(template);
+  },
+);
 
 test("tokenizers: the tokens, their kinds, and scores by merges", async () => {
   using source = await hubSource(golden);

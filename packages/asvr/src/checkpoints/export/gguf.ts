@@ -1,12 +1,14 @@
 import { join } from "node:path";
 import { noGrad, tidy } from "@asvr/torch";
 import { ConfigError } from "../../errors.js";
+import { chatTemplateAmong } from "../../language/chat-template-files.js";
 import { Llava } from "../../model/llava.js";
+import { FIT } from "../gguf/llava.js";
 import { field, writeGguf } from "../gguf/write.js";
 import { llavaConfig } from "../llava-config.js";
 import { makeWhole } from "./folder.js";
 import { type GgufFloat, languageFields, languageWeights } from "./gguf-language.js";
-import { tokenizerFields, type WordsJson } from "./gguf-tokenizer.js";
+import { isWordLevel, tokenizerFields, type WordsJson, withSpaces } from "./gguf-tokenizer.js";
 import { visionFields, visionWeights } from "./gguf-vision.js";
 import type { Exported } from "./hf.js";
 import type { ExportSource } from "./source.js";
@@ -25,7 +27,7 @@ export async function exportGguf(
   if (!(model instanceof Llava))
     throw new ConfigError("this build writes no GGUF of LLaVA-NeXT, which sees pictures in tiles: export hf writes it");
   const words = readFile(source, "tokenizer.json") as WordsJson;
-  const { mean, std } = source.preprocessing();
+  const { mean, std, mode } = source.preprocessing();
   const config = llavaConfig(readFile(source, "config.json") as Record<string, unknown>);
   const contextLength = config.language.maxPositionEmbeddings!;
   const { languageModel } = model;
@@ -33,12 +35,13 @@ export async function exportGguf(
     ...languageFields(languageModel.config, { name, contextLength, type }),
     ...tokenizerFields(words, tokenizer, languageModel.config.vocabSize),
   ]);
-  const chat = source.files.get("chat_template.jinja");
-  // A vocabulary of words needs spaces that no template puts: its prompts are the caller's.
-  if (chat !== undefined && words.model.ignore_merges !== true) {
-    language.set("tokenizer.chat_template", field.string(String(chat)));
+  const chat = chatTemplateAmong(source.files);
+  if (chat !== undefined) {
+    const template = isWordLevel(words.model) ? withSpaces(chat, words.added_tokens) : chat;
+    language.set("tokenizer.chat_template", field.string(template));
   }
   const vision = visionFields(model, { name, type, normalisation: { mean, std } });
+  vision.set(FIT, field.string(mode));
   const files = [`language-${type}.gguf`, `mmproj-${type}.gguf`] as const;
   await makeWhole(out, async (folder) => {
     noGrad(() => tidy(() => writeGguf(join(folder, files[0]), language, languageWeights(languageModel, type))));

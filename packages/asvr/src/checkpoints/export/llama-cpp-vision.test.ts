@@ -8,6 +8,7 @@ import { noGrad, tensor, tidy } from "@asvr/torch";
 import sharp from "sharp";
 import { afterAll, expect, test } from "vitest";
 import { Random } from "../../data/random.js";
+import { encodeSpans, renderConversation, templates } from "../../language/conversation.js";
 import { Llava } from "../../model/llava.js";
 import { sourceOf, untrainedRow } from "./fixture.js";
 import { exportGguf } from "./gguf.js";
@@ -46,6 +47,37 @@ test.skipIf(!isThere)(
       const own = Math.max(difference(found[0]!, expected[0]!), difference(found[1]!, expected[1]!));
       // The pictures decide about the answer, and both see the same in them, but for the form of GELU.
       expect([name, own < 0.1 * difference(expected[0]!, expected[1]!)]).toEqual([name, true]);
+    }
+  },
+  120_000,
+);
+
+const chatScript = `
+import { writeFileSync } from "node:fs";
+const [library, folder, content] = process.argv.slice(1);
+const { loadModel } = await import(library);
+const context = await loadModel({ model: folder + "/language-F32.gguf", n_ctx: 128, n_threads: 2, n_gpu_layers: 0 });
+const { prompt } = await context.getFormattedChat([{ role: "user", content }], undefined, { jinja: true });
+const { tokens } = await context.tokenize(prompt);
+writeFileSync(folder + "/chat.json", JSON.stringify({ prompt, tokens: [...tokens] }));
+`;
+
+test.skipIf(!isThere)(
+  "the chat template of a run in llama.cpp: the ids that the run has (needs @fugood/llama.node, or PEER_LLAMA_NODE)",
+  async () => {
+    for (const template of ["micro", "v1"] as const) {
+      using row = untrainedRow({ stages: { tuning: { template } } });
+      using source = sourceOf(row);
+      const folder = join(root, `chat-${template}`);
+      await exportGguf(source, folder, { name: template, type: "F32" });
+      const content = "what at top-left ?\nwhere drum ?";
+      const given = ["--input-type=module", "-e", chatScript, library, folder, content];
+      const { status, stderr } = spawnSync(process.execPath, given);
+      expect([status, status === 0 ? "" : String(stderr)]).toEqual([0, ""]);
+      const found = JSON.parse(readFileSync(join(folder, "chat.json"), "utf8")) as { prompt: string; tokens: number[] };
+      const spans = renderConversation(templates[template], [{ from: "human", value: content }]);
+      const { inputIds } = encodeSpans(row.tokenizer, spans);
+      expect([template, found.tokens]).toEqual([template, inputIds.slice(row.tokenizer.startIds.length)]);
     }
   },
   120_000,

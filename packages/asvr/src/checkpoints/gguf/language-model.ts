@@ -55,7 +55,8 @@ function readWeights(file: GgufFile, model: LlamaForCausalLM): void {
   );
 }
 
-function requireSameTensors(file: GgufFile, wanted: ReadonlyMap<string, readonly number[]>): void {
+/** @throws CheckpointError that lists every tensor that is missing, misshapen or not used */
+export function requireSameTensors(file: GgufFile, wanted: ReadonlyMap<string, readonly number[]>): void {
   const problems: string[] = [];
   for (const [name, shape] of wanted) {
     const found = file.entries.get(name)?.shape;

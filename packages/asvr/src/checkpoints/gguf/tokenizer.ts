@@ -17,6 +17,9 @@ import { patterns } from "./pre-tokenizers.js";
 /** What a GGUF file says of itself. */
 type Metadata = ReadonlyMap<string, unknown>;
 
+/** The key of a whole tokenizer.json inside a GGUF file. */
+export const WHOLE_TOKENIZER = "tokenizer.huggingface.json";
+
 /** The vocabulary of a GGUF file. */
 interface GgufVocabulary {
   readonly tokens: readonly string[];
@@ -29,15 +32,21 @@ interface GgufVocabulary {
 }
 
 /**
- * The tokenizer of a language model in a GGUF file: byte-level BPE (`gpt2`) or SentencePiece's BPE (`llama`).
+ * The tokenizer of a language model in a GGUF file: byte-level BPE (`gpt2`), SentencePiece's BPE (`llama`), or
+ * the words of our own runs (`rwkv`, beside which the file has the whole tokenizer).
  * @param metadata the file's, by key, as `openGguf` gives it
  * @throws ConfigError for another kind, a pattern of splitting that is not known, and contradictions
  */
 export function tokenizerFromGguf(metadata: Metadata): TextTokenizer {
   const kind = metadata.get("tokenizer.ggml.model");
+  const whole = metadata.get(WHOLE_TOKENIZER);
+  if (kind === "rwkv" && typeof whole === "string") {
+    return new TextTokenizer(requireTokenizerJson(parsed(whole)), readVocabulary(metadata).names);
+  }
   if (kind !== "gpt2" && kind !== "llama") {
+    const words = `rwkv where the file has ${WHOLE_TOKENIZER}, too`;
     throw new ConfigError(
-      `GGUF tokenizer: tokenizer.ggml.model is ${JSON.stringify(kind) ?? "missing"}; gpt2 and llama can be read.`,
+      `GGUF tokenizer: tokenizer.ggml.model is ${JSON.stringify(kind) ?? "missing"}; gpt2 and llama can be read, and ${words}.`,
     );
   }
   const vocabulary = readVocabulary(metadata);
@@ -49,6 +58,14 @@ export function tokenizerFromGguf(metadata: Metadata): TextTokenizer {
   }
   if (kind === "llama") return sentencePiece(metadata, vocabulary);
   return new TextTokenizer(byteLevel(metadata, vocabulary), vocabulary.names);
+}
+
+function parsed(json: string): unknown {
+  try {
+    return JSON.parse(json);
+  } catch (cause) {
+    throw new ConfigError(`GGUF tokenizer: ${WHOLE_TOKENIZER} is no JSON: ${(cause as Error).message}`, { cause });
+  }
 }
 
 /**
