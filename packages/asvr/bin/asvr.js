@@ -1,5 +1,6 @@
 #!/usr/bin/env node
 // Committed as plain JavaScript, so that npm can link it before anything is compiled.
+import "./signals.js";
 import { existsSync } from "node:fs";
 import { fileURLToPath } from "node:url";
 

@@ -51,6 +51,12 @@ export function serveCommand(): Command {
     .option("--host <address>", "where to listen; other than this machine needs a token", "127.0.0.1")
     .option("--port <number>", "0 takes a free one", port, 8000)
     .option("--token <text>", "what requests must show as Authorization: Bearer (default: ASVR_TOKEN)")
+    .option(
+      "--allow-host <name>",
+      "a name beside localhost that requests may call this machine by; may be repeated",
+      collect,
+      [],
+    )
     .option("--allow-files <folder>", "requests may name pictures in it by file:// URLs")
     .option("--model-name <name>", "what requests call the model (default: the folder's name)")
     .option("--max-concurrent <count>", "requests that are answered side by side", positive, 32)

@@ -1,7 +1,9 @@
+import { lookup } from "node:dns/promises";
 import { existsSync, statSync } from "node:fs";
-import { isIP } from "node:net";
+import type { FastifyInstance } from "fastify";
 import { WorkerChat } from "../chat/worker-chat.js";
 import { ConfigError } from "../errors.js";
+import { isLoopback, nameOf } from "../serve/allowed-hosts.js";
 import { buildServer } from "../serve/server.js";
 import { type OpeningOptions, openOptions } from "./opening.js";
 import { printJson } from "./options.js";
@@ -10,6 +12,7 @@ export interface ServeOptions extends OpeningOptions {
   host: string;
   port: number;
   token?: string;
+  allowHost: readonly string[];
   allowFiles?: string;
   modelName?: string;
   maxConcurrent: number;
@@ -23,7 +26,7 @@ export interface ServeOptions extends OpeningOptions {
 
 /** Serves until a signal comes; then what runs is finished. */
 export async function serve(checkpoint: string, options: ServeOptions): Promise<void> {
-  const { host, port, allowFiles, modelName, maxConcurrent, queue } = options;
+  const { host, port, allowHost, allowFiles, modelName, maxConcurrent, queue } = options;
   const token = options.token ?? process.env.ASVR_TOKEN;
   if (token === "") throw new ConfigError("the token is empty: give one, or leave --token and ASVR_TOKEN out");
   if (!isLoopback(host) && token === undefined) {
@@ -31,6 +34,8 @@ export async function serve(checkpoint: string, options: ServeOptions): Promise<
       `--host ${host} can be reached from other machines: give a --token, or ASVR_TOKEN in the environment`,
     );
   }
+  const nameless = allowHost.find((name) => nameOf(name) === undefined);
+  if (nameless !== undefined) throw new ConfigError(`--allow-host ${nameless} is no name: write it as example.org`);
   if (allowFiles !== undefined && !(existsSync(allowFiles) && statSync(allowFiles).isDirectory())) {
     throw new ConfigError(`--allow-files ${allowFiles} is no folder`);
   }
@@ -47,12 +52,13 @@ export async function serve(checkpoint: string, options: ServeOptions): Promise<
     maxRequests: maxConcurrent + queue,
     requestTimeoutSeconds: options.requestTimeout,
     ...(token !== undefined && { token }),
+    ...(allowHost.length > 0 && { allowHosts: allowHost }),
     ...(allowFiles !== undefined && { allowFiles }),
     ...(modelName !== undefined && { modelName }),
     onError: (error) => process.stderr.write(`${error instanceof Error ? error.stack : String(error)}\n`),
   });
   try {
-    const url = await listen(() => app.listen({ host, port }), host, port);
+    const url = await listen(app, host, port);
     const model = modelName ?? service.name;
     if (options.json) printJson({ url: `${url}/v1`, model, token: token !== undefined });
     else process.stdout.write(`${model} at ${url}/v1${token === undefined ? "" : ", with a token"}\n`);
@@ -64,17 +70,14 @@ export async function serve(checkpoint: string, options: ServeOptions): Promise<
   }
 }
 
-async function listen(start: () => Promise<string>, host: string, port: number): Promise<string> {
+async function listen(app: FastifyInstance, host: string, port: number): Promise<string> {
   try {
-    return await start();
+    // A name may have an address of each kind; most clients mean the older one.
+    const { address } = await lookup(host, { verbatim: false });
+    return await app.listen({ host: address, port });
   } catch (cause) {
     throw new ConfigError(`can't listen at ${host}, port ${port}: ${(cause as Error).message}`, { cause });
   }
-}
-
-/** A name may be looked up to anything, but for the one that means this machine everywhere. */
-function isLoopback(host: string): boolean {
-  return host === "localhost" || host === "::1" || (isIP(host) === 4 && host.startsWith("127."));
 }
 
 /** When the first signal comes; the second one ends the process. */

@@ -141,14 +141,16 @@ test("one folder, one command; a dead one's lock is taken over; the parts of a k
   expect(after.status).toBe(0);
 });
 
-test("Ctrl-C saves and ends with 130", async () => {
-  const folder = join(root, "stopped");
+// SIGUSR1 is what batch systems send before time is up.
+test.each(["SIGINT", "SIGUSR1"])("%s to all its processes saves and ends with 130", async (signal) => {
+  const folder = join(root, `stopped-${signal}`);
   const { pid, ended } = startAsvr(["reproduce", "table1", "--settings", settings, "--rows", "llava", "--out", folder]);
   while (!existsSync(join(folder, "parts", "data.json"))) await sleep(20);
-  process.kill(-pid, "SIGINT");
+  process.kill(-pid, signal);
   const { status, stderr, stdout } = await ended;
   expect({ status, stdout }).toEqual({ status: 130, stdout: "" });
   expect(stderr).toContain("stopping: saving first");
+  expect(stderr).not.toMatch(/debugger/i);
   expect(stderr).toContain(`${folder}: stopped and saved; the same command goes on from here`);
   expect(readJson(folder, "study.json").finishedAt).toBeUndefined();
 });

@@ -18,7 +18,8 @@ export class PartProcess {
   constructor(folder: string, part: Part, onProgress: (progress: PartProgress) => void, signal: AbortSignal) {
     const worker = fileURLToPath(new URL("./part-worker.js", import.meta.url));
     // Standard output belongs to the command's own result: what a part prints goes to standard error.
-    const child = fork(worker, [folder, part.name], { stdio: ["ignore", 2, 2, "ipc"] });
+    const execArgv = [...process.execArgv, "--import", new URL("../../bin/signals.js", import.meta.url).href];
+    const child = fork(worker, [folder, part.name], { execArgv, stdio: ["ignore", 2, 2, "ipc"] });
     // The callback takes the error of a process that has just ended; its end is seen below.
     const stop = () => child.connected && child.send("stop", () => {});
     signal.addEventListener("abort", stop, { once: true });

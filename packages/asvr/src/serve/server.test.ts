@@ -4,19 +4,13 @@ import { connect } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { pathToFileURL } from "node:url";
-import { memory, setThreads } from "@asvr/torch";
 import OpenAI, { APIError, AuthenticationError, BadRequestError, NotFoundError, RateLimitError } from "openai";
 import sharp from "sharp";
-import { afterAll, afterEach, expect, test } from "vitest";
-import { ChatEngine, type ChatEngineOptions } from "../chat/chat-engine.js";
-import { noise, tinyFolder, userSays, wholeAnswer } from "../chat/fixture.js";
-import { openChatModel } from "../chat/open.js";
+import { afterAll, expect, test } from "vitest";
+import { noise, userSays, wholeAnswer } from "../chat/fixture.js";
 import type { RgbImage } from "../data/images.js";
-import { buildServer, type ServerOptions } from "./server.js";
+import { raw, start } from "./fixture.js";
 
-setThreads(1); // test files run side by side
-const before = memory().tensors;
-const model = await openChatModel(tinyFolder);
 const root = realpathSync(mkdtempSync(join(tmpdir(), "asvr-serve-")));
 const pictures = join(root, "pictures");
 mkdirSync(pictures);
@@ -25,41 +19,13 @@ writeFileSync(join(pictures, "cat.png"), png);
 writeFileSync(join(root, "secret.png"), png);
 symlinkSync(join(root, "secret.png"), join(pictures, "link.png"));
 
-const open: { close(): Promise<unknown>; engine: ChatEngine }[] = [];
-afterEach(async () => {
-  for (const { close, engine } of open.splice(0)) {
-    await close();
-    expect(engine.pending).toBe(0);
-    engine[Symbol.dispose]();
-  }
-});
-afterAll(() => {
-  model[Symbol.dispose]();
-  rmSync(root, { recursive: true });
-  expect(memory().tensors).toBe(before);
-});
-
 function pngOf({ width, height, data }: RgbImage): Promise<Buffer> {
   return sharp(data, { raw: { width, height, channels: 3 } })
     .png()
     .toBuffer();
 }
 
-async function start(options: ServerOptions = {}, engineOptions: ChatEngineOptions = {}) {
-  const engine = new ChatEngine(model, engineOptions);
-  const failures: unknown[] = [];
-  const app = buildServer(engine, { onError: (error) => failures.push(error), ...options });
-  const url = await app.listen({ host: "127.0.0.1", port: 0 });
-  open.push({ close: () => app.close(), engine });
-  const client = new OpenAI({ baseURL: `${url}/v1`, apiKey: options.token ?? "none", maxRetries: 0 });
-  const post = (body: string, headers = {}) =>
-    fetch(`${url}/v1/chat/completions`, {
-      method: "POST",
-      body,
-      headers: { "content-type": "application/json", ...headers },
-    });
-  return { engine, app, url, client, post, failures, port: Number(new URL(url).port) };
-}
+afterAll(() => rmSync(root, { recursive: true }));
 
 const dataUrl = `data:image/png;base64,${png.toString("base64")}`;
 const shows = (url: string, text = "Which is the cat?") => [
@@ -257,7 +223,7 @@ test("a body that is too large, one that does not arrive, and no HTTP at all", a
   expect(large.status).toBe(413);
   expect(await large.json()).toMatchObject({ error: { code: "request_too_large" } });
   const head =
-    "POST /v1/chat/completions HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nContent-Length: 900\r\n";
+    "POST /v1/chat/completions HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\nContent-Length: 900\r\n";
   expect(await raw(port, `${head}\r\n{"model":`)).toMatch(/^HTTP\/1\.1 408 .*did not arrive in time/s);
   expect(await raw(port, head)).toMatch(/^HTTP\/1\.1 408 /);
   expect(await raw(port, "what?\r\n\r\n")).toMatch(/^HTTP\/1\.1 400 .*"error"/s);
@@ -281,17 +247,6 @@ test("requests whose pictures exceed the budget together are answered one after 
     client.chat.completions.create({ ...greedy, messages: shows(dataUrl, `Which? ${seed}`) });
   for (const { choices } of await Promise.all([1, 2, 3, 4, 5].map(ask))) expect(choices).toHaveLength(1);
 });
-
-function raw(port: number, text: string): Promise<string> {
-  return new Promise((resolve, reject) => {
-    let told = "";
-    const socket = connect(port, "127.0.0.1", () => socket.write(text));
-    socket.setEncoding("utf8").on("data", (data: string) => {
-      told += data;
-    });
-    socket.on("close", () => resolve(told)).on("error", reject);
-  });
-}
 
 test("a client that leaves frees its place, streaming or not", async () => {
   const { client, engine, url } = await start();

@@ -1,19 +1,26 @@
 import { createHash, timingSafeEqual } from "node:crypto";
 import { once } from "node:events";
-import { STATUS_CODES } from "node:http";
+import { createServer, STATUS_CODES } from "node:http";
 import type { Socket } from "node:net";
 import Fastify, { type FastifyInstance, type FastifyReply, type FastifyRequest } from "fastify";
 import { type AnswerEvent, BusyError, type ChatService } from "../chat/chat-service.js";
+import { isLoopback, requireAllowedHost } from "./allowed-hosts.js";
 import { ApiError, apiErrorOf } from "./api-error.js";
 import { BodyBudget } from "./body-budget.js";
 import { type ChatRequest, drawingOf, parseChatRequest } from "./chat-request.js";
 import { Completion } from "./completion.js";
+import { Connections } from "./connections.js";
 import { PixelBudget } from "./pixel-budget.js";
 import { readMessages } from "./request-pictures.js";
 
 export interface ServerOptions {
   /** What requests must show as `Authorization: Bearer …`; default: nothing. */
   readonly token?: string;
+  /**
+   * Names that `Host` and `Origin` may have beside this machine's own. Default: none where the server listens on this
+   * machine alone, any elsewhere.
+   */
+  readonly allowHosts?: readonly string[];
   /** `file://` URLs may name pictures in here; default: no files. */
   readonly allowFiles?: string;
   /** Default 32 MiB. */
@@ -46,11 +53,22 @@ export function buildServer(service: ChatService, options: ServerOptions = {}): 
   const model = options.modelName ?? service.name;
   const created = Math.floor(Date.now() / 1000);
   const arrival = 1000 * arrivalTimeoutSeconds;
+  const connections = new Connections();
   const app = Fastify({
     bodyLimit: maxBodyBytes,
-    requestTimeout: arrival,
-    http: { headersTimeout: arrival, connectionsCheckingInterval: Math.min(arrival, 5000) },
-    forceCloseConnections: "idle",
+    serverFactory: (answer) => {
+      const server = createServer(
+        {
+          requestTimeout: arrival,
+          headersTimeout: arrival,
+          connectionsCheckingInterval: Math.min(arrival, 5000),
+          keepAliveTimeout: KEEP_ALIVE_MS,
+        },
+        answer,
+      );
+      connections.watch(server);
+      return server;
+    },
     return503OnClosing: false, // it would not be told in OpenAI's words
     clientErrorHandler: tellBrokenRequest,
     routerOptions: { maxParamLength: 500 },
@@ -67,93 +85,94 @@ export function buildServer(service: ChatService, options: ServerOptions = {}): 
     const told = new ApiError(404, `there is no ${request.method} ${request.url.split("?")[0]}`, { code: "not_found" });
     void reply.status(404).send(told.toJSON());
   });
-  let isClosing = false;
-  app.addHook("preClose", async () => {
-    isClosing = true;
+  app.addHook("preClose", async () => connections.close());
+  app.addHook("onRequest", async (request) => {
+    const isLocal = app.addresses().every((at) => typeof at !== "string" && isLoopback(at.address));
+    if (isLocal || options.allowHosts) requireAllowedHost(request, options.allowHosts ?? []);
+    if (connections.isClosing) throw new ApiError(503, "the server is shutting down", shuttingDown);
   });
-  app.addHook("onRequest", async (request, reply) => {
-    // A connection that is kept open for more would keep the server open.
-    reply.raw.once("close", () => isClosing && request.raw.socket.destroySoon());
-    if (isClosing) throw new ApiError(503, "the server is shutting down", shuttingDown);
-    if (request.url.startsWith("/v1/")) requireToken(request, options.token);
-  });
+  app.addHook("preHandler", async (_request, reply) => connections.answer(reply));
 
   app.get("/health", async () => ({ status: "ok", model, pending: service.pending, ...counts }));
-  const described = { id: model, object: "model", created, owned_by: "asvr" };
-  app.get("/v1/models", async () => ({ object: "list", data: [described] }));
-  app.get<{ Params: { "*": string } }>("/v1/models/*", async (request) => {
-    requireModel(request.params["*"], model);
-    return described;
-  });
+  // The token is asked for by the routes themselves: however a path is written, it leads to a route or to none.
+  app.register(async (api) => {
+    api.addHook("onRequest", async (request) => requireToken(request, options.token));
+    const described = { id: model, object: "model", created, owned_by: "asvr" };
+    api.get("/v1/models", async () => ({ object: "list", data: [described] }));
+    api.get<{ Params: { "*": string } }>("/v1/models/*", async (request) => {
+      requireModel(request.params["*"], model);
+      return described;
+    });
 
-  const maxPixels = options.maxImagePixels ?? 50_000_000;
-  const budget = new PixelBudget(maxPixels);
-  const bodies = new BodyBudget(LARGEST_BODIES * maxBodyBytes);
-  const bodyOf = new WeakMap<FastifyRequest, () => void>(); // gives its bytes back
-  const requirePlace = () => {
-    if (counts.open < maxRequests) return;
-    counts.refused++;
-    throw new BusyError(`${counts.open} requests are being answered or wait`);
-  };
-  app.post(
-    "/v1/chat/completions",
-    {
-      // Before the body is read: what waits must fit into memory.
-      onRequest: async () => requirePlace(),
-      preParsing: async (request, reply, payload) => {
-        const { stream, release } = bodies.count(payload);
-        bodyOf.set(request, release);
-        reply.raw.once("close", release);
-        return stream;
+    const maxPixels = options.maxImagePixels ?? 50_000_000;
+    const budget = new PixelBudget(maxPixels);
+    const bodies = new BodyBudget(LARGEST_BODIES * maxBodyBytes);
+    const bodyOf = new WeakMap<FastifyRequest, () => void>(); // gives its bytes back
+    const requirePlace = () => {
+      if (counts.open < maxRequests) return;
+      counts.refused++;
+      throw new BusyError(`${counts.open} requests are being answered or wait`);
+    };
+    api.post(
+      "/v1/chat/completions",
+      {
+        // Before the body is read: what waits must fit into memory.
+        onRequest: async () => requirePlace(),
+        preParsing: async (request, reply, payload) => {
+          const { stream, release } = bodies.count(payload);
+          bodyOf.set(request, release);
+          connections.whenGone(reply, release);
+          return stream;
+        },
+        // A place is taken when the body is there: who sends headers alone shuts nobody out.
+        preValidation: async (_request, reply) => {
+          requirePlace();
+          counts.open++;
+          connections.whenGone(reply, () => counts.open--);
+        },
       },
-      // A place is taken when the body is there: who sends headers alone shuts nobody out.
-      preValidation: async (_request, reply) => {
-        requirePlace();
-        counts.open++;
-        reply.raw.once("close", () => counts.open--);
+      async (request, reply) => {
+        const asked = parseChatRequest(request.body);
+        requireModel(asked.model, model);
+        const stop = stopping(reply, connections, options.requestTimeoutSeconds ?? 600);
+        try {
+          const limits = { maxPixels, ...(options.allowFiles !== undefined && { folder: options.allowFiles }) };
+          const hasPictures = asked.messages.some(
+            ({ content }) => typeof content !== "string" && content.some(({ type }) => type === "image_url"),
+          );
+          const read = (hold?: (pixels: number) => void) =>
+            readMessages(asked.messages, { ...limits, ...(hold && { hold }) });
+          const { result: messages, release } = hasPictures
+            ? await budget.decode(read, stop.signal)
+            : { result: await read(), release: () => {} };
+          connections.whenGone(reply, release);
+          (request as { body: unknown }).body = undefined; // its pictures are decoded: they need not be there twice
+          bodyOf.get(request)!();
+          const answers = drawingOf(asked).map((drawing) =>
+            service.ask(messages, { ...drawing, signal: stop.signal })[Symbol.asyncIterator](),
+          );
+          const completion = new Completion(model);
+          const ends = asked.stream
+            ? await stream(reply, connections, answers, completion, asked, stop, options)
+            : await whole(reply, answers, completion, stop);
+          counts.answered++;
+          counts.promptTokens += ends[0]?.promptTokens ?? 0;
+          counts.answerTokens += ends.reduce((sum, { answerTokens }) => sum + answerTokens, 0);
+          return reply;
+        } catch (error) {
+          stop.abort(error); // the other answers to it
+          throw error;
+        }
       },
-    },
-    async (request, reply) => {
-      const asked = parseChatRequest(request.body);
-      requireModel(asked.model, model);
-      const stop = stopping(reply, options.requestTimeoutSeconds ?? 600);
-      try {
-        const limits = { maxPixels, ...(options.allowFiles !== undefined && { folder: options.allowFiles }) };
-        const hasPictures = asked.messages.some(
-          ({ content }) => typeof content !== "string" && content.some(({ type }) => type === "image_url"),
-        );
-        const read = (hold?: (pixels: number) => void) =>
-          readMessages(asked.messages, { ...limits, ...(hold && { hold }) });
-        const { result: messages, release } = hasPictures
-          ? await budget.decode(read, stop.signal)
-          : { result: await read(), release: () => {} };
-        if (reply.raw.destroyed) release();
-        else reply.raw.once("close", release);
-        (request as { body: unknown }).body = undefined; // its pictures are decoded: they need not be there twice
-        bodyOf.get(request)!();
-        const answers = drawingOf(asked).map((drawing) =>
-          service.ask(messages, { ...drawing, signal: stop.signal })[Symbol.asyncIterator](),
-        );
-        const completion = new Completion(model);
-        const ends = asked.stream
-          ? await stream(reply, answers, completion, asked, stop, options)
-          : await whole(reply, answers, completion, stop);
-        counts.answered++;
-        counts.promptTokens += ends[0]?.promptTokens ?? 0;
-        counts.answerTokens += ends.reduce((sum, { answerTokens }) => sum + answerTokens, 0);
-        return reply;
-      } catch (error) {
-        stop.abort(error); // the other answers to it
-        throw error;
-      }
-    },
-  );
+    );
+  });
   return app;
 }
 
 /** Bodies of the largest size that may be there at a time. */
 const LARGEST_BODIES = 8;
 const UNREAD_MS = 10_000;
+const KEEP_ALIVE_MS = 72_000;
 
 /** A request that is no HTTP, or did not arrive in time. */
 function tellBrokenRequest(error: NodeJS.ErrnoException, socket: Socket): void {
@@ -176,13 +195,13 @@ function tellBrokenRequest(error: NodeJS.ErrnoException, socket: Socket): void {
 type Answer = AsyncIterator<AnswerEvent>;
 
 /** Ends an answer when nobody waits for it any more, or it takes too long. */
-function stopping(reply: FastifyReply, seconds: number): AbortController {
+function stopping(reply: FastifyReply, connections: Connections, seconds: number): AbortController {
   const stop = new AbortController();
   const timer = setTimeout(
     () => stop.abort(new ApiError(504, `no answer within ${seconds} s`, timedOut)),
     1000 * seconds,
   );
-  reply.raw.once("close", () => {
+  connections.whenGone(reply, () => {
     clearTimeout(timer);
     if (!reply.raw.writableFinished) stop.abort(new ApiError(499, "the client left"));
   });
@@ -212,6 +231,7 @@ async function whole(
 
 async function stream(
   reply: FastifyReply,
+  connections: Connections,
   answers: readonly Answer[],
   completion: Completion,
   { stream_options }: ChatRequest,
@@ -251,7 +271,7 @@ async function stream(
     raw.end();
     // A reader that doesn't read must not hold what is written for ever.
     const timer = setTimeout(() => raw.destroy(), UNREAD_MS);
-    raw.once("close", () => clearTimeout(timer));
+    connections.whenGone(reply, () => clearTimeout(timer));
   }
 }
 
