@@ -24,6 +24,8 @@ export interface NearestOptions {
   readonly count: number;
   /** Near at this position, wherever in the other picture it is; default: all positions, each at its place. */
   readonly position?: number;
+  /** Pictures that are not wanted, such as the one whose codes these are; asked of the nearest first. */
+  readonly leaveOut?: (image: string) => boolean;
   /** Of the run: it says whose codes the study keeps for it. */
   readonly recipe: Recipe;
   /** Where the tokenizer is. */
@@ -41,7 +43,7 @@ export async function nearestPictures(
   codes: readonly (readonly number[])[],
   options: NearestOptions,
 ): Promise<NearPicture[]> {
-  const { recipe, target, count } = options;
+  const { recipe, target, count, leaveOut } = options;
   const origin = await originOf(study, recipe, microPreprocessing);
   const files = splits.map((split) => layout.codes(study, recipe, split)).filter((file) => existsSync(file));
   if (files.length === 0)
@@ -64,7 +66,12 @@ export async function nearestPictures(
     }
     for (const made of Object.values(pictures)) made.dispose();
   }
-  return found.sort((a, b) => a.distance - b.distance).slice(0, count);
+  const nearest: NearPicture[] = [];
+  for (const one of found.sort((a, b) => a.distance - b.distance)) {
+    if (nearest.length >= count) break;
+    if (!leaveOut?.(one.image)) nearest.push(one);
+  }
+  return nearest;
 }
 
 /** @param pictures (pictures, positions, D) */

@@ -8,7 +8,7 @@ import { openChatModel } from "../chat/open.js";
 import type { RgbImage } from "../data/images.js";
 import { ConfigError, DataError } from "../errors.js";
 import { type AttentionCase, attentionPage, attentionPng, type Moment } from "../figures/attention-figure.js";
-import { printJson } from "./options.js";
+import { printJson, tellWritten } from "./options.js";
 import { readPicture } from "./picture.js";
 
 export interface AttentionOptions {
@@ -52,6 +52,10 @@ export async function attention(checkpoint: string, options: AttentionOptions): 
   if (out !== undefined) await writeAll(out, found, options);
   if (json) printJson(cases === undefined ? found[0]!.summary : { cases: found.map(({ summary }) => summary) });
   else for (const { looked: one } of found) process.stdout.write(drawn(one, options));
+  if (out !== undefined) {
+    const written = cases === undefined ? caseFiles : ["index.html", ...found.map((_, index) => `case-${index + 1}/`)];
+    tellWritten(out, written, json);
+  }
 }
 
 async function readQuestions({ image, question, cases, out }: AttentionOptions): Promise<Question[]> {
@@ -120,6 +124,9 @@ function summaryOf({ image, question, seen }: Looked, { layers, heads, at }: Att
   return { image, question, at, layers, heads, ...first!, ...(second && { baseline: second }) };
 }
 
+/** What is written of a question. */
+const caseFiles = ["overlay.png", "attention.json", "attention.safetensors"] as const;
+
 type Found = { looked: Looked; summary: ReturnType<typeof summaryOf> };
 
 async function writeAll(out: string, found: readonly Found[], options: AttentionOptions): Promise<void> {
@@ -130,9 +137,10 @@ async function writeAll(out: string, found: readonly Found[], options: Attention
     await mkdir(folder, { recursive: true });
     const figure = figureOf(looked, options);
     const png = await attentionPng(figure);
-    await writeFile(join(folder, "overlay.png"), png);
-    await writeFile(join(folder, "attention.json"), `${JSON.stringify(summary, null, 2)}\n`);
-    writeWeights(join(folder, "attention.safetensors"), looked);
+    const [overlay, json, weights] = caseFiles;
+    await writeFile(join(folder, overlay), png);
+    await writeFile(join(folder, json), `${JSON.stringify(summary, null, 2)}\n`);
+    writeWeights(join(folder, weights), looked);
     shown.push({ figure, png });
   }
   if (options.cases === undefined) return;

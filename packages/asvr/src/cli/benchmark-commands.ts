@@ -14,10 +14,8 @@ export interface BenchmarkOptions extends EvalOptions {
   maxAnswer?: number;
   endpoint?: string;
   model?: string;
-  concurrency: number;
   timeout: number;
   shard?: { index: number; count: number };
-  out?: string;
 }
 
 /** Adds the options of benchmarks to `asvr eval`. */
@@ -40,7 +38,10 @@ export function withBenchmarkOptions(command: Command): Command {
     .option("--concurrency <count>", "questions that are answered side by side", positive, 8)
     .option("--timeout <seconds>", "of one request to the endpoint", positive, 120)
     .option("--shard <i/n>", "only part i of n, counted from 0: for several processes with one --out", shard)
-    .option("--out <folder>", "where answers of benchmarks go (default: runs/benchmarks/MODEL)");
+    .option(
+      "--out <folder>",
+      "where answers go (default: of benchmarks runs/benchmarks/MODEL; of --data evaluation/NAME in a run, else runs/evaluation/MODEL/NAME)",
+    );
 }
 
 function shard(text: string): { index: number; count: number } {

@@ -10,7 +10,7 @@ import { endpointAnswerer } from "../evaluation/benchmarks/endpoint.js";
 import { readRun, runBenchmark, type StoredRun } from "../evaluation/benchmarks/run.js";
 import { type BenchmarkScore, scoreAverage, scoreBenchmark } from "../evaluation/benchmarks/score.js";
 import type { BenchmarkOptions } from "./benchmark-commands.js";
-import { endpointUrl, interruptSignal, oneOf, printJson } from "./options.js";
+import { endpointUrl, interruptSignal, oneOf, printJson, tellWritten } from "./options.js";
 import { type ProgressDisplay, progressDisplay } from "./progress.js";
 import { describeScores } from "./score.js";
 
@@ -30,6 +30,7 @@ export async function evaluateBenchmarks(run: string | undefined, options: Bench
   const signal = interruptSignal(display);
   const scores: BenchmarkScore[] = [];
   const scored: StoredRun[] = [];
+  const written: string[] = [];
   try {
     // All are looked at before the first question is asked: what is missing should be known before the hours are spent.
     const isWholeList = options.benchmarks === "all";
@@ -66,6 +67,7 @@ export async function evaluateBenchmarks(run: string | undefined, options: Bench
           display.update(title, { phase, ...progress });
         },
       });
+      written.push(`${basename(folder)}/`);
       const stored = await readRun(folder);
       const { predictions, missing } = stored;
       const isScored = predictions.length > 0 && predictions.every(({ gold }) => gold !== null);
@@ -84,6 +86,7 @@ export async function evaluateBenchmarks(run: string | undefined, options: Bench
   const average = scoreAverage(scored, "default");
   if (json) printJson({ model: answerer.name, folder: out, scores, average });
   else process.stdout.write(describeScores(scores, average));
+  tellWritten(out, written, json);
 }
 
 interface PlaceOptions {

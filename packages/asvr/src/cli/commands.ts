@@ -118,10 +118,17 @@ Examples:
 function evalCommand(): Command {
   const command = new Command("eval")
     .description("ask a trained run questions, and score its answers by exact match; or ask benchmarks")
-    .argument("[run]", "run folder, as runs/demo/asvr-s0; for benchmarks any checkpoint, or none with --endpoint")
+    .argument(
+      "[run]",
+      "run folder, as runs/demo/asvr-s0; with --data or --benchmarks any checkpoint, or none with --endpoint",
+    )
     .option("--data <path>", "LLaVA-format questions with answers (default: the micro world's test sets)")
     .option("--images <folder>", "where their pictures are")
-    .option("--name <name>", "folder for answers and scores, inside evaluation/ of the run (default: the file's name)")
+    .option("--name <name>", "names the folder of answers and scores, where --out does not (default: the file's name)")
+    .option(
+      "--baseline <checkpoint>",
+      "another run or checkpoint that is asked --data too: the difference, with interval and test",
+    )
     .option("--max-bad <count>", "faulty records that may be left out", wholeNumber, 0)
     .option("--max-new-tokens <count>", "longest answer to a question of --data", positive, 64)
     .option("--json", "print the scores as one JSON object", false);
@@ -132,6 +139,7 @@ function evalCommand(): Command {
 Examples:
   asvr eval runs/demo/asvr-s0
   asvr eval runs/mine --data test.json --images pictures
+  asvr eval llava-1.5-7b-hf --data test.json --images pictures --baseline runs/mine --out compared
   asvr eval llava-1.5-7b-hf --benchmarks pope,mme --data benchmarks
   asvr eval --benchmarks pope,mme --data benchmarks --endpoint http://localhost:8000/v1 --model llava --limit 100`,
     )

@@ -1,17 +1,17 @@
 import { existsSync } from "node:fs";
 import { readFile } from "node:fs/promises";
-import { join, parse, resolve } from "node:path";
+import { join, resolve } from "node:path";
 import { setThreads } from "@asvr/torch";
-import { countKinds } from "../data/faults.js";
+import { isRun } from "../checkpoints/export/source.js";
 import { ConfigError } from "../errors.js";
 import { mean } from "../evaluation/statistics.js";
 import type { Prediction } from "../report/run-folder.js";
-import { evaluateOwnData, type OwnScores } from "../reproduce/own-evaluation.js";
 import { answerTestSets } from "../reproduce/parts/answer.js";
-import { readRecipe, studyOf } from "../reproduce/start.js";
+import { studyOf } from "../reproduce/start.js";
 import { loadTrainedRow } from "../reproduce/trained-row.js";
 import { commandContext } from "./context.js";
-import { printJson } from "./options.js";
+import { printJson, tellWritten } from "./options.js";
+import { evaluateOwn } from "./own-eval.js";
 import { progressDisplay } from "./progress.js";
 
 interface SplitScores {
@@ -26,65 +26,61 @@ export interface EvalOptions {
   data?: string;
   images?: string;
   name?: string;
+  out?: string;
+  baseline?: string;
   maxBad: number;
   maxNewTokens: number;
+  concurrency: number;
   json: boolean;
 }
 
-/** Asks a trained run questions, the test sets or somebody's own, and prints its scores. */
+const splits = ["test-seen", "test-novel"] as const;
+
+/** Asks a trained run the test sets, or any model somebody's own questions, and prints the scores. */
 export async function evaluate(run: string, options: EvalOptions): Promise<void> {
-  await readRecipe(run); // refuses what is no run
   requireFiles(options);
+  const { data, json } = options;
+  if (data !== undefined) return evaluateOwn(run, data, options);
+  if (!isRun(run)) {
+    throw new ConfigError(
+      `${run} is not the folder of a run (it has no recipe.json), and only a run has test sets: ask it your own questions with --data FILE, or --benchmarks`,
+    );
+  }
   const display = progressDisplay();
   display.start(run);
-  let own: OwnScores | undefined;
   try {
     const context = await commandContext(await studyOf(run), run, display);
     using row = await loadTrainedRow(context, run);
     setThreads(row.recipe.threads);
-    const { data, images = null, name = parse(data ?? "").name, maxBad, maxNewTokens } = options;
-    if (data) own = await evaluateOwnData(context, row, run, { data, images, name, maxBad, maxNewTokens });
-    else await answerTestSets(context, row.recipe, row, run);
+    await answerTestSets(context, row.recipe, row, run);
   } finally {
     display.close();
   }
-  if (own) return options.json ? printJson(own) : void process.stdout.write(describeOwn(own));
-  const splits = { "test-seen": await scoresOf(run, "test-seen"), "test-novel": await scoresOf(run, "test-novel") };
-  if (options.json) printJson({ run, ...splits });
-  else for (const [split, scores] of Object.entries(splits)) process.stdout.write(describe(split, scores));
+  const found = await Promise.all(splits.map(async (split) => [split, await scoresOf(run, split)] as const));
+  if (json) printJson({ run, ...Object.fromEntries(found) });
+  else for (const [split, scores] of found) process.stdout.write(describe(split, scores));
+  tellWritten(
+    join(run, "evaluation"),
+    splits.map((split) => `${split}/predictions.jsonl`),
+    json,
+  );
 }
 
 /** @throws ConfigError */
-function requireFiles({ data, images, name }: EvalOptions): void {
-  if (data === undefined && (images ?? name) !== undefined)
-    throw new ConfigError("--images and --name belong to --data");
+function requireFiles({ data, images, name, out, baseline }: EvalOptions): void {
+  if (data === undefined && (images ?? name ?? baseline) !== undefined) {
+    throw new ConfigError("--images, --name and --baseline belong to --data");
+  }
+  if (data === undefined && out !== undefined) throw new ConfigError("--out belongs to --data or --benchmarks");
+  if (out !== undefined && name !== undefined) {
+    throw new ConfigError("--name names a folder where none is given: leave out --name or --out");
+  }
   for (const [option, path] of Object.entries({ "--data": data, "--images": images })) {
     if (path !== undefined && !existsSync(path)) throw new ConfigError(`${option} ${resolve(path)} does not exist`);
   }
   if (name !== undefined && !/^[\w.-]+$/.test(name)) {
     throw new ConfigError(`--name ${JSON.stringify(name)}: use letters, digits, dots, dashes and underscores`);
   }
-}
-
-function describeOwn(scores: OwnScores): string {
-  const { data, questions, pictures, exactMatch, interval, mostFrequent, byType, bad, faults, seenPictures } = scores;
-  const [low, high] = interval;
-  const line = (label: string, score: number, note = "") =>
-    `  ${label.padEnd(24)}${score.toFixed(1).padStart(6)}${note}\n`;
-  return [
-    `${data}: ${questions} questions about ${pictures} pictures\n`,
-    line(
-      "exact match",
-      exactMatch,
-      `   95% interval ${low.toFixed(1)} to ${high.toFixed(1)} (bootstrap over pictures)`,
-    ),
-    ...Object.entries(byType).map(([type, { exactMatch }]) => line(`  ${type}`, exactMatch)),
-    line("most frequent answer", mostFrequent.exactMatch, `   (${JSON.stringify(mostFrequent.answer)})`),
-    ...(bad > 0 ? [`  left out: ${bad} records (${countKinds(faults)}); scores.json lists them\n`] : []),
-    ...(seenPictures > 0
-      ? [`  not held out: ${seenPictures} of the pictures are among those that it was tuned on\n`]
-      : []),
-  ].join("");
 }
 
 async function scoresOf(run: string, split: string): Promise<SplitScores> {

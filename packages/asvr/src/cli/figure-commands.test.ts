@@ -1,4 +1,4 @@
-import { existsSync, readFileSync, writeFileSync } from "node:fs";
+import { copyFileSync, existsSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { noGrad, readSafetensors, readSafetensorsHeader, setThreads, tidy } from "@asvr/torch";
 import sharp from "sharp";
@@ -44,6 +44,7 @@ test("attention of a run beside another: overlay, raw weights, one JSON object",
     6,
   );
   expect(readJson(out, "attention.json")).toEqual(found);
+  expect(stderr).toContain(`wrote ${out}: overlay.png, attention.json, attention.safetensors`);
   const { entries } = readSafetensorsHeader(join(out, "attention.safetensors"));
   const shapes = Array.from(entries, ([name, { shape }]) => [name, shape]);
   expect(Object.fromEntries(shapes)).toEqual({
@@ -186,8 +187,24 @@ test("the codes of a study's picture are nearest to themselves, whole and by pos
   const own = near.find((one) => one.image === key)!;
   expect(own.distance).toBe(0);
   expect(rows[own.position!]).toEqual(rows[5]);
+  const others = await nearestPictures(study, semantic, rows, { ...options, leaveOut: (other) => other === key });
+  expect(others[0]).toEqual(second);
   expect(near.map(({ distance }) => distance)).toEqual(near.map(({ distance }) => distance).sort((a, b) => a - b));
 });
+
+test("a picture of the study is not among the pictures nearest to it, under its name or as a copy", async () => {
+  const inStudy = join(study, "data", "images", "test-seen", "000001.png");
+  const copy = join(root, "copy.png");
+  copyFileSync(inStudy, copy);
+  for (const file of [inStudy, copy]) {
+    const { status, stdout, stderr } = await asvr("surprise", run, "--image", file, "--nearest", "99", "--json");
+    expect(status, stderr).toBe(0);
+    const [{ nearest }] = JSON.parse(stdout).targets;
+    const names = nearest[0].pictures.map((one: { image: string }) => one.image);
+    expect(names.length).toBeGreaterThan(3);
+    expect(names).not.toContain("images/test-seen/000001.png");
+  }
+}, 60_000);
 
 test.each<[string, string, string[], string]>([
   ["a run without visual supervision", "llava-s0", [], "without visual supervision"],

@@ -57,6 +57,11 @@ export function interruptSignal(display: Pick<ProgressDisplay, "note" | "close">
   return stop.signal;
 }
 
+/** Says what was written; beside a JSON object on standard error. */
+export function tellWritten(folder: string, files: readonly string[], json: boolean): void {
+  (json ? process.stderr : process.stdout).write(`wrote ${folder}: ${files.join(", ")}\n`);
+}
+
 /** The one JSON object of `--json`, on standard output. */
 export function printJson(value: unknown): void {
   // JSON leaves some control characters as they are, which terminals obey.

@@ -1,7 +1,8 @@
-import { existsSync, mkdirSync, readFileSync, writeFileSync } from "node:fs";
+import { cpSync, existsSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import sharp from "sharp";
 import { beforeAll, expect, test } from "vitest";
+import { tinyFolder } from "../chat/fixture.js";
 import type { Fault } from "../data/faults.js";
 import { type PlantedData, plantFaults } from "./faults.fixture.js";
 import { asvr, readJson, startAsvr, temporaryFolder, writeSettings } from "./fixture.js";
@@ -121,11 +122,45 @@ test("train, eval, attention: on good records, with a picture of each kind", asy
     .trimEnd()
     .split("\n");
   expect(answers.map((line) => JSON.parse(line).id)).toContain("17#2");
-  expect((await asvr(...args)).stdout).toMatch(/exact match +\d+\.\d +95% interval/);
+  const told = (await asvr(...args)).stdout;
+  expect(told).toMatch(/exact match +\d+\.\d +95% interval/);
+  expect(told).toMatch(/most frequent answer .*\n +to each question +\d/);
+  expect(told).toContain(`${scores.questions} questions (${scores.questions - 1} about 8 pictures, 1 without one)`);
+  expect(told).toContain(`wrote ${join(run, "evaluation", "good")}: predictions.jsonl, scores.json`);
 
   const image = join(planted.imagesFolder, "sub folder", "tall.png");
   const asked = await asvr("attention", run, "--image", image, "--question", "What colour is it?", "--json");
   expect(JSON.parse(asked.stdout).attention).toHaveLength(16);
+}, 120_000);
+
+test("a published model is asked the same records, beside a run; its folder stays as it is", async () => {
+  const file = goodFile();
+  const model = join(root, "published");
+  cpSync(tinyFolder, model, { recursive: true });
+  const before = readdirSync(model);
+  const own = ["--data", file, "--images", planted.imagesFolder, "--max-new-tokens", "3"];
+  const out = join(root, "answers");
+  const asked = await asvr("eval", model, ...own, "--baseline", join(study, "llava-s0"), "--out", out, "--json");
+  expect(asked.status, asked.stderr).toBe(0);
+  const scores = JSON.parse(asked.stdout);
+  const questions = planted.good.length + 1;
+  expect(scores).toMatchObject({ run: model, out, questions, withoutPicture: 1, seenPictures: null, refused: 0 });
+  expect(scores.against).toMatchObject({ baseline: join(study, "llava-s0"), questions, interval: [0, 0], p: 1 });
+  expect(readJson(out, "scores.json")).toEqual(scores);
+  expect(readJson(out, "baseline", "scores.json")).toMatchObject({ run: join(study, "llava-s0"), questions });
+  expect(asked.stderr).toContain(`wrote ${out}: predictions.jsonl, scores.json, baseline/predictions.jsonl`);
+
+  const cwd = join(root, "elsewhere");
+  mkdirSync(cwd);
+  const plain = await startAsvr(["eval", model, ...own], { cwd }).ended;
+  expect(plain.status, plain.stderr).toBe(0);
+  expect(plain.stdout).toContain("wrote runs/evaluation/published/good: predictions.jsonl, scores.json");
+  const lines = (folder: string) => readFileSync(join(folder, "predictions.jsonl"), "utf8");
+  expect(lines(join(cwd, "runs/evaluation/published/good"))).toBe(lines(out));
+  expect(readdirSync(model)).toEqual(before);
+
+  const noData = await asvr("eval", model);
+  expect(noData).toMatchObject({ status: 2, stderr: expect.stringContaining("--data FILE") });
 }, 120_000);
 
 test("faulty records stop the training before it begins; allowed, they are left out and listed", async () => {
@@ -145,7 +180,7 @@ test("faulty records stop the training before it begins; allowed, they are left 
 }, 120_000);
 
 test.each([
-  ["no record", "[]", 2, "has no record to learn from"],
+  ["no record", "[]", 1, "no-records"],
   ["nothing", "", 1, "not-an-array"],
 ])(
   "a file with %s stops a run before a step, and before the parts of a new study",

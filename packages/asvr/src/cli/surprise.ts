@@ -1,4 +1,5 @@
-import { mkdir, writeFile } from "node:fs/promises";
+import { existsSync, readFileSync, statSync } from "node:fs";
+import { mkdir, readFile, writeFile } from "node:fs/promises";
 import { basename, join } from "node:path";
 import { tensor, tidy, writeSafetensors } from "@asvr/torch";
 import sharp from "sharp";
@@ -19,7 +20,7 @@ import {
 } from "../figures/surprise-figure.js";
 import { layout } from "../reproduce/layout.js";
 import { readRecipe, studyOf } from "../reproduce/start.js";
-import { printJson } from "./options.js";
+import { printJson, tellWritten } from "./options.js";
 import { readPicture } from "./picture.js";
 
 export interface SurpriseOptions {
@@ -75,6 +76,10 @@ export async function surprise(run: string, options: SurpriseOptions): Promise<v
   }
   if (json) printJson(summary);
   else process.stdout.write(maps.map(inWords).join(""));
+  if (out !== undefined) {
+    const drawn = maps.map(({ target }) => `${target}-….png`);
+    tellWritten(out, ["index.html", "surprise.json", "surprise.safetensors", ...drawn], json);
+  }
 }
 
 /** "2,3": row and column from 1, as a position. */
@@ -92,14 +97,25 @@ async function nearestTo(
   study: string,
   chat: RunChat,
   { target, predicted }: PictureSurprise,
-  { nearest: count, cells, grid }: { nearest: number; cells: readonly number[]; grid: VisualGrid },
+  {
+    image,
+    nearest: count,
+    cells,
+    grid,
+  }: { image: string; nearest: number; cells: readonly number[]; grid: VisualGrid },
 ): Promise<Near[]> {
   if (count === 0) return [];
   const { parts, model, recipe } = chat.row;
   const near: Near[] = [];
+  const bytes = await readFile(image);
+  // The picture itself is in the study, as a rule, under its own name or a copy's.
+  const isItself = (other: string) => {
+    const file = join(layout.data(study), other);
+    return existsSync(file) && statSync(file).size === bytes.length && readFileSync(file).equals(bytes);
+  };
   for (const position of [undefined, ...cells]) {
     const where = position === undefined ? {} : { position };
-    const options = { recipe, target, count, device: model.device, ...where };
+    const options = { recipe, target, count, device: model.device, leaveOut: isItself, ...where };
     const pictures = await nearestPictures(study, parts[target], predicted, options);
     if (position === undefined) near.push({ pictures });
     else near.push({ cell: [Math.floor(position / grid.columns) + 1, (position % grid.columns) + 1], pictures });

@@ -9,8 +9,9 @@ const IN_FLIGHT = 8;
 
 /** A file of records, checked throughout: form, paths, lengths and pictures. */
 export interface Dataset {
-  /** The good records, in order, and the sample of each. Pictures are known by their real path. */
+  /** The good records, in order. */
   records: LlavaRecord[];
+  /** The sample of each, where samples were asked for. Pictures are known by their real path. */
   samples: Sample[];
   /** What is wrong with the others, in order of the file; and with the file as a whole. */
   faults: Fault[];
@@ -21,7 +22,8 @@ export interface Dataset {
 }
 
 export interface DatasetOptions extends RecordOptions {
-  samples: Omit<SampleOptions, "imageRef">;
+  /** What makes samples of the records; without it what does not fit into one is no fault. */
+  samples?: Omit<SampleOptions, "imageRef">;
   /**
    * Is given every picture once, by its real path. A DataError that it throws is a fault of all records that show the
    * picture.
@@ -39,9 +41,10 @@ export async function readDataset(file: string, options: DatasetOptions): Promis
     faults.push({ file, index: -1, field: "", kind: "no-records", message: "there is no record in it." });
   }
   const imageRef = imagesFolder === undefined ? undefined : imagesIn(imagesFolder);
+  const { samples: wanted } = options;
   const samples = records.map((record, at) => {
     try {
-      return buildSample(record, { ...options.samples, ...(imageRef && { imageRef }) }).sample;
+      return wanted && buildSample(record, { ...wanted, ...(imageRef && { imageRef }) }).sample;
     } catch (error) {
       const { field, kind, message } = faultOf(error);
       faults.push({ file, index: places[at]!, field, kind, message });
@@ -55,17 +58,21 @@ export async function readDataset(file: string, options: DatasetOptions): Promis
     faults.push({ ...found, file, index: places[at]!, field: "image", message: `${image}: ${found.message}` });
   }
   const bad = new Set(faults.map(({ index }) => index));
-  const good = records.flatMap((record, at) => {
-    const sample = samples[at];
-    return sample && !bad.has(places[at]!) ? [{ record, sample }] : [];
-  });
+  const isGood = (_: unknown, at: number) => !bad.has(places[at]!);
+  const good = records.filter(isGood);
   return {
-    records: good.map(({ record }) => record),
-    samples: good.map(({ sample }) => sample),
+    records: good,
+    samples: samples.filter(isGood).filter((sample) => sample !== undefined),
     faults: faults.sort((a, b) => a.index - b.index),
     total,
-    pictures: [...new Set(good.flatMap(({ sample }) => sample.image?.key ?? []))],
+    pictures: picturesOf(good, imagesFolder),
   };
+}
+
+/** Different pictures, by their real path. */
+function picturesOf(records: readonly LlavaRecord[], imagesFolder: string | undefined): string[] {
+  const named = records.flatMap(({ image }) => (image === undefined ? [] : [resolveImage(imagesFolder!, image)]));
+  return [...new Set(named)];
 }
 
 /** The pictures with which something is wrong, by their real path. */
@@ -73,8 +80,7 @@ async function lookAtPictures(
   records: readonly LlavaRecord[],
   { imagesFolder, lookAt, onProgress, signal }: DatasetOptions,
 ): Promise<Map<string, Fault>> {
-  const named = records.flatMap(({ image }) => (image === undefined ? [] : [resolveImage(imagesFolder!, image)]));
-  const paths = [...new Set(named)];
+  const paths = picturesOf(records, imagesFolder);
   const broken = new Map<string, Fault>();
   let next = 0;
   let done = 0;

@@ -3,6 +3,7 @@ import { encodeRecord, IGNORE_INDEX, IMAGE_TOKEN_INDEX, type ImageRef, type Samp
 import { DataError } from "../errors.js";
 import { type ConversationTemplate, IMAGE_TAG } from "../language/conversation.js";
 import type { TextTokenizer } from "../language/tokenizer.js";
+import type { Prediction } from "../report/run-folder.js";
 
 /** A question of a test set: its prompt as a sample without targets, and the answer it is held against. */
 export interface TestQuestion {
@@ -31,8 +32,7 @@ export function testQuestion(
   }
   return {
     record,
-    question: asked.value.replace(IMAGE_TAG, "").trim(),
-    answer: answered.value.trim(),
+    ...wordsOf(record),
     prompt: {
       id: record.id,
       ...(record.image !== undefined && { image: imageRef(record.image) }),
@@ -51,15 +51,34 @@ export function questionsOf(
   template: ConversationTemplate,
   imageRef: (image: string) => ImageRef,
 ): TestQuestion[] {
+  return byAnswer(record).map((one) => testQuestion(one, tokenizer, template, imageRef));
+}
+
+/** A record for each answer, which ends with it; one whose picture is shown later has none. */
+export function byAnswer(record: LlavaRecord): LlavaRecord[] {
   const { id, image, conversations } = record;
   const count = conversations.length / 2;
   return Array.from({ length: count }, (_, answer) => {
     const turns = conversations.slice(0, 2 * answer + 2);
     const isShown = image !== undefined && turns.some(({ value }) => value.includes(IMAGE_TAG));
     const asked: LlavaRecord = { ...record, id: count > 1 ? `${id}#${answer + 1}` : id, conversations: turns };
-    if (!isShown) delete asked.image; // it is shown later
-    return testQuestion(asked, tokenizer, template, imageRef);
+    if (!isShown) delete asked.image;
+    return asked;
   });
+}
+
+/** The last question and its answer. */
+function wordsOf({ conversations }: Pick<LlavaRecord, "conversations">): { question: string; answer: string } {
+  const [asked, answered] = conversations.slice(-2);
+  return { question: asked!.value.replace(IMAGE_TAG, "").trim(), answer: answered!.value.trim() };
+}
+
+/** What was answered to a record's last question, held against its answer by exact match. */
+export function predictionOf({ id, image, type, group, conversations }: LlavaRecord, answered: string): Prediction {
+  const { question, answer } = wordsOf({ conversations });
+  const prediction = answered.trim();
+  const correct = isExactMatch(prediction, answer);
+  return { id, image: image ?? "", type: type ?? "", group: group ?? "", question, answer, prediction, correct };
 }
 
 /** As exact match counts: case and surrounding space do not matter. */

@@ -8,7 +8,7 @@ import { generate } from "../language/generation.js";
 import type { TextTokenizer } from "../language/tokenizer.js";
 import type { VisionLanguageModel } from "../model/lvlm.js";
 import type { Prediction } from "../report/run-folder.js";
-import { isExactMatch, type TestQuestion } from "./questions.js";
+import { predictionOf, type TestQuestion } from "./questions.js";
 import { groupBy } from "./record-scores.js";
 
 export interface EvaluateOptions {
@@ -35,18 +35,9 @@ export async function evaluate(options: EvaluateOptions): Promise<Prediction[]> 
   for (let start = 0; start < pictures.length; start += options.batchPictures) {
     const asked = pictures.slice(start, start + options.batchPictures).flat();
     const answers = answer(asked, options);
-    for (const { record, question, answer: expected } of asked) {
-      const prediction = tokenizer.decode(answers.get(record.id)!, { skipSpecialTokens: true }).trim();
-      predictions.set(record.id, {
-        id: record.id,
-        image: record.image ?? "",
-        type: record.type ?? "",
-        group: record.group ?? "",
-        question,
-        answer: expected,
-        prediction,
-        correct: isExactMatch(prediction, expected),
-      });
+    for (const { record } of asked) {
+      const text = tokenizer.decode(answers.get(record.id)!, { skipSpecialTokens: true });
+      predictions.set(record.id, predictionOf(record, text));
     }
     onProgress?.(predictions.size, questions.length);
     await new Promise(setImmediate);

@@ -160,6 +160,8 @@ const prediction = z.object({
   answer: z.string(),
   prediction: z.string(),
   correct: z.boolean(),
+  /** Why the model did not take the question, which then counts as wrong. */
+  refused: z.string().optional(),
 });
 export interface Prediction extends z.infer<typeof prediction> {}
 

@@ -1,24 +1,17 @@
 import { existsSync } from "node:fs";
-import { join, parse, resolve } from "node:path";
+import { join, parse } from "node:path";
 import { readSafetensorsHeader } from "@asvr/torch";
-import { countBad, type Fault } from "../data/faults.js";
+import { countBad } from "../data/faults.js";
 import { resolveImage } from "../data/paths.js";
+import type { RecordAnswers } from "../evaluation/ask-records.js";
 import { questionsOf } from "../evaluation/questions.js";
-import { type RecordScores, scoreRecords } from "../evaluation/record-scores.js";
-import { evaluate, writePredictions } from "../evaluation/run.js";
+import { evaluate } from "../evaluation/run.js";
 import { templates } from "../language/conversation.js";
 import { readOwnData } from "./parts/own-data.js";
-import { type PartContext, writeJson } from "./parts/part.js";
+import type { PartContext } from "./parts/part.js";
 import type { TrainedRow } from "./trained-row.js";
 
-export interface OwnScores extends RecordScores {
-  run: string;
-  data: string;
-  images: string | null;
-  /** Good records of the file, and those that were left out: each of their faults. */
-  records: number;
-  bad: number;
-  faults: Fault[];
+export interface OwnAnswers extends RecordAnswers {
   /** Pictures whose very bytes were among those that the run was tuned on: their questions are not held out. */
   seenPictures: number;
 }
@@ -26,22 +19,17 @@ export interface OwnScores extends RecordScores {
 export interface OwnEvaluationOptions {
   data: string;
   images: string | null;
-  /** Names the folder of answers and scores in the run's. */
-  name: string;
   maxBad: number;
   maxNewTokens: number;
 }
 
-/**
- * Asks a trained run a user's questions and holds its answers against theirs. Writes `evaluation/NAME/predictions.jsonl`
- * and `scores.json` to the run's folder.
- */
+/** Asks a trained run a user's questions, with the prompts that it was trained with. */
 export async function evaluateOwnData(
   context: PartContext,
   row: TrainedRow,
   run: string,
-  { data, images, name, maxBad, maxNewTokens }: OwnEvaluationOptions,
-): Promise<OwnScores> {
+  { data, images, maxBad, maxNewTokens }: OwnEvaluationOptions,
+): Promise<OwnAnswers> {
   const { recipe, tokenizer, parts, imageTokens, model } = row;
   const template = templates[recipe.stages.tuning.template];
   const own = await readOwnData(context, {
@@ -71,21 +59,14 @@ export async function evaluateOwnData(
       signal: context.signal,
       onProgress: (done, total) => context.onProgress({ phase: `answering ${parse(data).base}`, done, total }),
     });
-    const out = join(run, "evaluation", name);
-    await writePredictions(join(out, "predictions.jsonl"), predictions);
     const learned = tunedOn(run);
-    const scores: OwnScores = {
-      run,
-      data: resolve(data),
-      images: images === null ? null : resolve(images),
+    return {
+      predictions,
       records: records.length,
       bad: countBad(own.faults),
       faults: own.faults,
       seenPictures: own.pictures.filter((path) => learned.has(own.hashOf(path))).length,
-      ...scoreRecords(predictions),
     };
-    await writeJson(join(out, "scores.json"), scores);
-    return scores;
   } finally {
     visual?.dispose();
   }
