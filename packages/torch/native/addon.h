@@ -61,6 +61,7 @@ class Environment {
   std::vector<std::unique_ptr<Operator>> operators;  // each is the data of a JavaScript function, so it stays in place
   std::vector<c10::IValue> stack;                    // of the call that is running, kept for its memory
   const double* lists = nullptr;                     // where JavaScript writes the lists of a call
+  size_t listsLength = 0;
   napi_ref listsArray = nullptr;
 
   // A number as a float32 tensor of no dimensions, kept for the next call with it.

@@ -53,7 +53,10 @@ class Arguments {
   // The elements of a list. Lists must be read in the order of the arguments.
   c10::ArrayRef<double> list(size_t index) {
     double length = 0;
-    if (!number(index, &length)) throw std::invalid_argument("expected a list");
+    const double* end = op_->environment->lists + op_->environment->listsLength;
+    if (!number(index, &length) || !(length >= 0 && length <= static_cast<double>(end - nextList_))) {
+      throw std::invalid_argument("expected a list");
+    }
     const c10::ArrayRef<double> elements(nextList_, static_cast<size_t>(length));
     nextList_ += elements.size();
     return elements;
@@ -71,8 +74,9 @@ class Arguments {
   const double* nextList_;
 };
 
+// Beyond 2^53 a JavaScript number is no exact integer, and beyond 2^63 the conversion is undefined.
 inline int64_t wholeNumber(double value) {
-  if (value != static_cast<double>(static_cast<int64_t>(value))) {
+  if (!(std::abs(value) <= 9007199254740992.0) || value != std::trunc(value)) {
     throw std::invalid_argument("expected an integer, got " + std::to_string(value));
   }
   return static_cast<int64_t>(value);

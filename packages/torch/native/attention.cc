@@ -9,7 +9,9 @@
 #include <ATen/ops/softmax.h>
 #include <c10/core/GradMode.h>
 
+#include <algorithm>
 #include <cmath>
+#include <vector>
 
 #include "bfloat16.h"
 
@@ -65,6 +67,42 @@ at::Tensor attendRows(const at::Tensor& query, const at::Tensor& key, const at::
 }  // namespace
 #endif
 
+namespace {
+
+bool isBroadcast(at::IntArrayRef from, at::IntArrayRef to) {
+  if (from.size() > to.size()) return false;
+  const at::IntArrayRef last = to.slice(to.size() - from.size());
+  return std::equal(from.begin(), from.end(), last.begin(), [](int64_t a, int64_t b) { return a == 1 || a == b; });
+}
+
+// libtorch takes the number of keys from the values in some kernels and from the keys in others, and checks neither.
+void checkShapes(const at::Tensor& query, const at::Tensor& key, const at::Tensor& value,
+                 const std::optional<at::Tensor>& mask, double dropout, bool isGrouped) {
+  const int64_t dims = query.dim();
+  TORCH_CHECK(dims >= 2 && key.dim() == dims && value.dim() == dims,
+              "query, key and value must have as many dimensions, 2 or more");
+  TORCH_CHECK(key.size(-2) == value.size(-2), "there must be as many keys as values");
+  TORCH_CHECK(query.size(-1) == key.size(-1), "query and key must have the same width");
+  TORCH_CHECK(dropout >= 0 && dropout <= 1, "dropout must be between 0 and 1");
+  const int64_t outer = dims - 2;
+  std::vector<int64_t> scores = query.sizes().slice(0, outer).vec();
+  for (const at::Tensor* other : {&key, &value}) {
+    for (int64_t dim = 0; dim < outer; dim++) {
+      const int64_t own = scores[dim], size = other->size(dim);
+      const bool isHeads = isGrouped && dim == outer - 1;
+      TORCH_CHECK(isHeads ? size > 0 && own % size == 0 : own == size || size == 1 || own == 1,
+                  "query, key and value do not go together in dimension ", dim, ": ", own, " and ", size);
+      if (!isHeads && own == 1) scores[dim] = size;
+    }
+  }
+  scores.push_back(query.size(-2));
+  scores.push_back(key.size(-2));
+  TORCH_CHECK(!mask.has_value() || !mask->defined() || isBroadcast(mask->sizes(), scores),
+              "the mask does not broadcast to ", at::IntArrayRef(scores));
+}
+
+}  // namespace
+
 at::Tensor attention(const at::Tensor& query, const at::Tensor& key, const at::Tensor& value,
                      const std::optional<at::Tensor>& mask, double dropout, bool isCausal, std::optional<double> scale,
                      bool isGrouped) {
@@ -74,6 +112,9 @@ at::Tensor attention(const at::Tensor& query, const at::Tensor& key, const at::T
     return attendRows(query, key, value, scale.value_or(1 / std::sqrt(static_cast<double>(query.size(3)))));
   }
 #endif
+  if (query.defined() && key.defined() && value.defined()) {
+    checkShapes(query, key, value, mask, dropout, isGrouped);
+  }
   return at::_ops::scaled_dot_product_attention::call(query, key, value, mask, dropout, isCausal, scale, isGrouped);
 }
 

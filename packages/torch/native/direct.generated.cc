@@ -6,6 +6,7 @@
 
 #include "attention.h"
 #include "linear.h"
+#include "optimizer.h"
 
 // They only declare what they name: after what defines it.
 #include <ATen/ops/_foreach_add_ops.h>
@@ -326,7 +327,7 @@ static const Direct operators[] = {
     {"aten::_upsample_bilinear2d_aa", "", guarded<direct<&at::_ops::_upsample_bilinear2d_aa::call>>},
     {"aten::upsample_bicubic2d", "", guarded<direct<&at::_ops::upsample_bicubic2d::call>>},
     {"aten::glu", "", guarded<direct<&at::_ops::glu::call>>},
-    {"aten::_fused_adamw_", "", guarded<direct<&at::_ops::_fused_adamw_::call>>},
+    {"aten::_fused_adamw_", "", guarded<direct<&fusedAdamw>>},
     {"aten::_foreach_norm", "Scalar", guarded<direct<&at::_ops::_foreach_norm_Scalar::call>>},
     {"aten::_foreach_mul_", "Tensor", guarded<direct<&at::_ops::_foreach_mul__Tensor::call>>},
     {"aten::_foreach_zero_", "", guarded<direct<&at::_ops::_foreach_zero_::call>>},

@@ -240,14 +240,16 @@ napi_value shareLists(napi_env env, napi_callback_info info) {
   const std::vector<napi_value> given = arguments(env, info, 1);
   Environment& state = environment(env);
   napi_typedarray_type type;
+  size_t length = 0;
   void* data = nullptr;
-  if (napi_get_typedarray_info(env, given[0], &type, nullptr, &data, nullptr, nullptr) != napi_ok ||
+  if (napi_get_typedarray_info(env, given[0], &type, &length, &data, nullptr, nullptr) != napi_ok ||
       type != napi_float64_array) {
     throw std::invalid_argument("expected a Float64Array");
   }
   if (state.listsArray != nullptr) napi_delete_reference(env, state.listsArray);
   napi_create_reference(env, given[0], 1, &state.listsArray);
   state.lists = static_cast<const double*>(data);
+  state.listsLength = length;
   return nothing(env);
 }
 

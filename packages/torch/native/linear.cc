@@ -30,8 +30,9 @@ bool wantsGradient(const at::Tensor& input, const at::Tensor& weight, const std:
 }
 
 bool isOurs(const at::Tensor& input, const at::Tensor& weight, const std::optional<at::Tensor>& bias) {
-  return canMultiplyRows() && isBfloat16(weight) && isBfloat16(input) && (!hasBias(bias) || isBfloat16(*bias)) &&
-         weight.dim() == 2 && weight.stride(1) == 1 && weight.size(1) > 0 && input.dim() > 0 &&
+  const auto isBias = [&] { return isBfloat16(*bias) && bias->dim() == 1 && bias->size(0) == weight.size(0); };
+  return canMultiplyRows() && isBfloat16(weight) && isBfloat16(input) && weight.dim() == 2 &&
+         (!hasBias(bias) || isBias()) && weight.stride(1) == 1 && weight.size(1) > 0 && input.dim() > 0 &&
          input.size(-1) == weight.size(1) && input.numel() > 0 &&
          (input.numel() == weight.size(1) || !hasFastBfloat16()) && !wantsGradient(input, weight, bias);
 }

@@ -15,7 +15,13 @@ namespace asvr {
 namespace {
 
 napi_value setThreads(napi_env env, napi_callback_info info) {
-  at::set_num_threads(static_cast<int>(readInt(env, arguments(env, info, 1)[0])));
+  // Each is started by the first operator that runs in parallel, and a process that cannot start them dies.
+  constexpr int64_t MOST = 1024;
+  const int64_t count = readInt(env, arguments(env, info, 1)[0]);
+  if (count < 1 || count > MOST) {
+    throw std::invalid_argument("expected 1 to " + std::to_string(MOST) + " threads, got " + std::to_string(count));
+  }
+  at::set_num_threads(static_cast<int>(count));
   return nothing(env);
 }
 

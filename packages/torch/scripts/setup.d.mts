@@ -2,6 +2,8 @@
 export interface SetupResult {
   /** `source` says in words where it comes from; `root` has its `include/` and `lib/`. */
   libtorch: { version: string; source: string; root: string };
+  /** Whether libtorch was installed now. */
+  installed: boolean;
   /** The addon's file. */
   addon: string;
   /** False where that build was there already. */

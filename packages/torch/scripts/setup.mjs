@@ -10,7 +10,7 @@ export { cacheFolder } from "./cache.mjs";
 /**
  * Finds libtorch (LIBTORCH, then python3's, then a private copy), installs it if it is nowhere, and builds the addon
  * unless that build exists. The second call does nothing.
- * @returns {Promise<{libtorch: import("./libtorch.mjs").Libtorch, addon: string, built: boolean}>}
+ * @returns {Promise<{libtorch: import("./libtorch.mjs").Libtorch, installed: boolean, addon: string, built: boolean}>}
  * @throws SetupError when something is missing; the message says what to do
  */
 export async function setup(log = logged) {
@@ -20,13 +20,14 @@ export async function setup(log = logged) {
   if (!isSupported(libtorch.version)) {
     log(`libtorch ${libtorch.version} of ${libtorch.source} is not a version this was tested with (that is ${PINNED})`);
   }
-  return { libtorch, ...(await buildAddon(libtorch, log)) };
+  return { libtorch, installed: !found, ...(await buildAddon(libtorch, log)) };
 }
 
 /** What a set-up came to, in words: three lines. */
-export function summaryOf({ libtorch, addon, built }) {
+export function summaryOf({ libtorch, installed, addon, built }) {
+  const done = [...(installed ? ["libtorch was installed"] : []), ...(built ? ["the addon was built"] : [])];
   return [
-    built ? "the addon was built" : "nothing to do: libtorch and the addon are there",
+    done.join(", ") || "nothing to do: libtorch and the addon are there",
     `  libtorch  ${libtorch.version}, ${libtorch.source}: ${libtorch.root}`,
     `  addon     ${addon}`,
   ].join("\n");

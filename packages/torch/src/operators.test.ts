@@ -2,7 +2,7 @@ import { spawnSync } from "node:child_process";
 import { dirname, join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { afterAll, expect, test } from "vitest";
-import { type DType, F, grad, manualSeed, memory, noGrad, tensor, tidy } from "./index.js";
+import { type DType, F, grad, manualSeed, memory, noGrad, type Tensor, tensor, tidy } from "./index.js";
 
 const before = memory().tensors;
 afterAll(() => expect(memory().tensors).toBe(before));
@@ -153,5 +153,33 @@ test.each([1, 3])("%d rows of bfloat16 have their gradients", (rows) => {
     const weight = F.randn([5, 24]).to("bfloat16").setRequiresGrad(true);
     F.linear(x, weight).sum().backward();
     expect(weight.grad!.to("float32").toNumbers()).toEqual(x.sum([0]).to("float32").expand([5, 24]).toNumbers());
+  });
+});
+
+test("the fused optimizer refuses tensors that do not go together", () => {
+  tidy(() => {
+    const ones = (shape: number[], dtype: DType = "float32") => F.ones(shape, dtype);
+    const step = (gradient: Tensor, mean = ones([2, 3]), steps = [ones([])]) =>
+      F.fusedAdamw_(
+        [ones([2, 3])],
+        [gradient],
+        [mean],
+        [ones([2, 3])],
+        [],
+        steps,
+        0.1,
+        0.9,
+        0.9,
+        0,
+        1e-8,
+        false,
+        false,
+      );
+    step(ones([2, 3]));
+    expect(() => step(ones([1]))).toThrow(/grads\[0\] is \[1\], its parameter \[2, 3\]/);
+    expect(() => step(ones([2, 3], "float64"))).toThrow(/another dtype/);
+    expect(() => step(ones([3, 2]).transpose(0, 1))).toThrow(/lies otherwise in memory/);
+    expect(() => step(ones([2, 3]), ones([2]))).toThrow(/exp_avgs\[0\]/);
+    expect(() => step(ones([2, 3]), ones([2, 3]), [])).toThrow(/state_steps: there are 0 for 1/);
   });
 });

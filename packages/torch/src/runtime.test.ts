@@ -1,5 +1,6 @@
 import { expect, test } from "vitest";
 import {
+  defaultDevice,
   F,
   keep,
   manualSeed,
@@ -46,6 +47,25 @@ test("threads are set and read", () => {
   setThreads(1);
   expect(threads()).toBe(1);
   setThreads(before);
+});
+
+test("threads that cannot be started are refused", () => {
+  for (const count of [0, -1, 1.5, 40_000, 1e6, 2 ** 32 + 1, Number.NaN]) {
+    expect(() => setThreads(count)).toThrow(`setThreads(${count}): a whole number from 1 to 1024`);
+  }
+});
+
+test("a device that is not there is refused by name", () => {
+  const before = process.env.ASVR_DEVICE;
+  try {
+    process.env.ASVR_DEVICE = "gpu";
+    expect(() => defaultDevice()).toThrow("ASVR_DEVICE is gpu, which is no device");
+    process.env.ASVR_DEVICE = "mps:0";
+    if (!runtimeInfo().mps) expect(() => defaultDevice()).toThrow("ASVR_DEVICE is mps:0, but libtorch finds no such");
+  } finally {
+    if (before === undefined) delete process.env.ASVR_DEVICE;
+    else process.env.ASVR_DEVICE = before;
+  }
 });
 
 test("memory counts tensors, and a shared storage once", () => {

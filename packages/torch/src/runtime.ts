@@ -1,8 +1,17 @@
+import { LoadError, TorchError } from "./errors.js";
 import { cudaProblem, currentBuild, native } from "./native.js";
 import { Tensor } from "./tensor.js";
 
-/** Threads that one operator may use. More than the cores of the machine slows it down. */
+const MOST_THREADS = 1024;
+
+/**
+ * Threads that one operator may use. More than the cores of the machine slows it down.
+ * @throws TorchError for what is no whole number from 1 to 1024: a process that cannot start them dies
+ */
 export function setThreads(count: number): void {
+  if (!Number.isInteger(count) || count < 1 || count > MOST_THREADS) {
+    throw new TorchError(`setThreads(${count}): a whole number from 1 to ${MOST_THREADS} is needed`);
+  }
   native.setThreads(count);
 }
 
@@ -31,9 +40,19 @@ export function memory(): { tensors: number; bytes: number } {
   return native.memory();
 }
 
-/** The device that tests and commands use: ASVR_DEVICE, or "cpu". */
+/** The device that tests and commands use: ASVR_DEVICE, or "cpu". @throws LoadError when it is not there */
 export function defaultDevice(): string {
-  return process.env.ASVR_DEVICE ?? "cpu";
+  const device = process.env.ASVR_DEVICE || "cpu";
+  const [, kind] = /^(cpu|cuda|mps)(?::\d+)?$/.exec(device) ?? [];
+  if (kind === undefined)
+    throw new LoadError(`ASVR_DEVICE is ${device}, which is no device: use cpu, cuda, cuda:1 or mps.`);
+  if (kind !== "cpu" && !native.runtime()[kind as "cuda" | "mps"]) {
+    const why = kind === "cuda" && cudaProblem ? ` (${cudaProblem})` : "";
+    throw new LoadError(
+      `ASVR_DEVICE is ${device}, but libtorch finds no such device here${why}: unset it to use the CPU.`,
+    );
+  }
+  return device;
 }
 
 /** What `runtimeInfo` says. */

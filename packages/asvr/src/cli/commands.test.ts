@@ -103,6 +103,7 @@ test.concurrent.each<[string, string[], string]>([
   ["a folder that is no study", ["report", root], "this is not the run folder of a study"],
   ["no picture", ["attention", root], "--image"],
   ["no folder for the world", ["micro", "build"], "--out"],
+  ["more threads than can start", ["chat", root, "--threads", "40000"], "it must be 1024 or less"],
   ["unknown things", ["micro", "build", "--things", "poor", ...out], "it must be standard or rich"],
   ["an unknown recipe", ["train", "micro/nope", ...out], 'table1 has no row "nope"'],
   ["an unknown setting", ["train", "micro/asvr", ...out, "--set", "stages.tuning.size=4"], 'no "size"'],
@@ -159,7 +160,6 @@ test.concurrent.each([
   ["train", "micro/asvr", ...out],
   ["eval", root],
   ["attention", root, "--image", "picture.png", "--question", "what ?"],
-  ["doctor"],
 ])("before the set-up, %s says how to do it", async (...args) => {
   const { status, stdout, stderr } = await unbuilt(...args);
   expect({ status, stdout }).toEqual({ status: 1, stdout: "" });
@@ -172,6 +172,7 @@ test("setup does nothing where everything is there, and says so", async () => {
   expect(JSON.parse(stdout)).toEqual({
     libtorch: { version: expect.any(String), source: expect.any(String), root: expect.any(String) },
     addon: expect.stringMatching(/asvr_torch\.node$/),
+    installed: false,
     built: false,
   });
   expect(await asvr("setup")).toMatchObject({ status: 0, stdout: expect.stringMatching(/^nothing to do/) });
@@ -184,6 +185,26 @@ test("micro build writes a world; the manifest is the one JSON object", async ()
   expect(stderr).toContain("micro world: done in");
   expect(status).toBe(0);
   expect(JSON.parse(stdout)).toEqual(readJson(world, "manifest.json"));
+});
+
+test("before the set-up, doctor says what is there, what is not, and how to get it", async () => {
+  const { status, stdout, stderr } = await unbuilt("doctor", "--json");
+  expect({ status, stderr }).toEqual({ status: 1, stderr: "" });
+  expect(JSON.parse(stdout)).toMatchObject({
+    libtorch: { problem: expect.stringContaining("has not been built yet") },
+    device: { check: expect.stringContaining("run `npx asvr setup`") },
+    versions: { node: process.version },
+  });
+});
+
+test("a device that is not there: doctor's check fails, and others say it in a sentence", async () => {
+  const env = { ...process.env, ASVR_DEVICE: "gpu" };
+  const doctor = await startAsvr(["doctor", "--json"], { env }).ended;
+  expect(doctor.status).toBe(1);
+  expect(JSON.parse(doctor.stdout).device.check).toMatch(/^fails: ASVR_DEVICE is gpu, which is no device/);
+  const { status, stderr } = await startAsvr(["train", "micro/asvr", ...out], { env }).ended;
+  expect(status).toBe(1);
+  expect(stderr).toMatch(/LoadError: ASVR_DEVICE is gpu, which is no device: use cpu, cuda, cuda:1 or mps\.\n$/);
 });
 
 test("doctor says what is used and that it works", async () => {

@@ -1,7 +1,7 @@
 import type { Command } from "commander";
 import type { OpenOptions } from "../chat/open.js";
 import { builtInTemplates } from "../language/built-in-templates.js";
-import { oneOf, positive } from "./options.js";
+import { oneOf, threadCount } from "./options.js";
 
 /** How a checkpoint is opened to be asked. */
 export interface OpeningOptions {
@@ -23,7 +23,7 @@ export function withOpeningOptions(command: Command): Command {
     .option("--base <folder>", "language model of a folder that holds a projector alone")
     .option("--vision-tower <folder>", "vision tower of a folder that only names it")
     .option("--revision <name>", "of a hub id: branch, tag or commit")
-    .option("--threads <count>", "threads of one operator (default: one for each core)", positive);
+    .option("--threads <count>", "threads of one operator (default: one for each core)", threadCount);
 }
 
 /** @throws ConfigError for a dtype or a template that there is not */

@@ -32,6 +32,14 @@ export function endpointUrl(name: string, value: string): string {
   throw new ConfigError(`${name} ${JSON.stringify(value)} is no URL that begins with http:// or https://${advice}`);
 }
 
+/** Threads of one operator: what @asvr/torch's `setThreads` takes. */
+export function threadCount(text: string): number {
+  const value = positive(text);
+  if (value > 1024)
+    throw new InvalidArgumentError("it must be 1024 or less; more than the cores of the machine slow it down.");
+  return value;
+}
+
 export function oneOf<T extends string>(name: string, value: string, allowed: readonly T[]): T {
   if ((allowed as readonly string[]).includes(value)) return value as T;
   throw new ConfigError(`${name} is ${JSON.stringify(value)}; it must be ${allowed.join(" or ")}`);

@@ -151,7 +151,7 @@ export const recipeSchema = z.strictObject({
   /** Draws initialisations and the order of the data. */
   seed: z.number().int().nonnegative(),
   /** Threads that one operator uses: results are equal to the bit only where they are. */
-  threads: count,
+  threads: count.max(1024),
 });
 
 /** A whole experiment as a typed value: everything needed to run it again, but for the data. */

@@ -58,7 +58,7 @@ const settings = z.object({
   /** Longest answer to a question of the test sets: it shows a model that does not stop. */
   maxNewTokens: count.default(4),
   /** Threads of each training. */
-  threads: count,
+  threads: count.max(1024),
   /** Dtype of the matrix products: bfloat16 where the processor is faster with it. Everything else is float32. */
   matmul: z.enum(["float32", "bfloat16"]),
   saveEverySeconds: z.number().positive(),

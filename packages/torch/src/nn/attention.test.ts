@@ -112,3 +112,20 @@ test("heads are split and merged without changing anything", () => {
     expect(nn.mergeHeads(split).equal(x)).toBe(true);
   });
 });
+
+test.each(["float32", "float64", "bfloat16"] as const)("attention in %s refuses what does not go together", (dtype) => {
+  tidy(() => {
+    const ones = (...shape: number[]) => F.ones(shape, dtype);
+    const attention = F.scaledDotProductAttention;
+    expect(() => attention(ones(1, 1, 40, 64), ones(1, 1, 1, 64), ones(1, 1, 3_000_000, 64))).toThrow(
+      /as many keys as/,
+    );
+    expect(() => attention(ones(1, 2, 3, 8), ones(1, 2, 5, 8), ones(1, 2, 4, 8))).toThrow(/as many keys as values/);
+    expect(() => attention(ones(1, 2, 3, 8), ones(1, 2, 5, 4), ones(1, 2, 5, 8))).toThrow(/the same width/);
+    expect(() => attention(ones(1, 2, 3, 8), ones(1, 3, 5, 8), ones(1, 3, 5, 8))).toThrow(/in dimension 1: 2 and 3/);
+    const keys = ones(1, 2, 5, 8);
+    expect(() => attention(ones(1, 2, 3, 8), keys, keys, F.ones([4, 5], "bool"))).toThrow(/does not broadcast/);
+    expect(attention(ones(1, 4, 3, 8), keys, keys, null, 0, false, null, true).shape).toEqual([1, 4, 3, 8]);
+    expect(() => attention(ones(1, 3, 3, 8), keys, keys, null, 0, false, null, true)).toThrow(/do not go together/);
+  });
+});
