@@ -34,11 +34,8 @@ export interface CreationOptions {
 /** What was made under the limit that holds now. */
 let made: { parameters: Tensor[]; elements: number } = { parameters: [], elements: 0 };
 
-let creation: CreationOptions = {
-  device: defaultDevice(),
-  dtype: "float32",
-  initialise: true,
-};
+// The device is asked for when it is needed: one that is not there must not stop whoever only loads the package.
+let creation: Partial<CreationOptions> & Omit<CreationOptions, "device"> = { dtype: "float32", initialise: true };
 
 /** Modules made in `body` make their parameters as the options say; what is left out stays as it was outside. */
 export function creating<T>(options: Partial<CreationOptions>, body: () => T): T {
@@ -62,7 +59,7 @@ export function creating<T>(options: Partial<CreationOptions>, body: () => T): T
  * @throws CheckpointError when it is more than `creating` allows
  */
 export function parameter(shape: readonly number[], fill: (empty: Tensor) => void): Tensor {
-  const { device, dtype, initialise } = creation;
+  const { device = defaultDevice(), dtype, initialise } = creation;
   requireWithinLimit(shape);
   const empty = keep(F.empty(shape, dtype, device));
   if (creation.most) made.parameters.push(empty);
