@@ -19,7 +19,7 @@ import { layouts, tinyLlava, writeLlava } from "../fixture.js";
 import { llavaConfig } from "../llava-config.js";
 import { untrainedRow } from "./fixture.js";
 import { exportHuggingFace } from "./hf.js";
-import { withOlderNames } from "./older-names.js";
+import { olderNamesIn, withOlderNames } from "./older-names.js";
 import { oldest, runPython } from "./peers.fixture.js";
 import { type ExportSource, hubSource } from "./source.js";
 
@@ -63,6 +63,15 @@ test("keys that version 5 renamed are there by both names, and mean the same her
     expect(withOlderNames(renamed)).toBe(renamed);
   }
   expect(withOlderNames(tinyLlava)).toBe(tinyLlava);
+});
+
+test("numbers stay as they are written", () => {
+  const text = '{"dtype": "float32", "a": 1.0, "b": [1e-05, -2], "c": "1.0 \\"2.0", "d": 1}';
+  const made = olderNamesIn(text);
+  expect(made.replaceAll(/\s/g, "")).toBe(
+    '{"dtype":"float32","a":1.0,"b":[1e-05,-2],"c":"1.0\\"2.0","d":1,"torch_dtype":"float32"}',
+  );
+  expect(olderNamesIn(made)).toBe(made);
 });
 
 const script = `

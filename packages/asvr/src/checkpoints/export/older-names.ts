@@ -21,6 +21,21 @@ export function withOlderNames(config: Json): Json {
   return isDeepStrictEqual(made, config) ? config : made;
 }
 
+/** A number or a string of JSON. */
+const token = /"(?:[^"\\]|\\.)*"|-?\d[\d.eE+-]*/g;
+
+/**
+ * `withOlderNames` of a file's text. Its numbers stay as they are written: transformers 5 refuses 1 where it wants 1.0,
+ * which are one number here.
+ */
+export function olderNamesIn(text: string): string {
+  const quoted = text.replace(token, (found) => (found.startsWith('"') ? found : `"\\u0000${found}"`));
+  const config = JSON.parse(quoted) as Json;
+  const made = withOlderNames(config);
+  if (made === config) return text;
+  return `${JSON.stringify(made, null, 2).replace(/"\\u0000([^"]+)"/g, "$1")}\n`;
+}
+
 /** `rope_parameters` said as `rope_theta` and `rope_scaling`, too. */
 function withOlderRope(config: Json): Json {
   const { rope_parameters: parameters } = config;

@@ -9,16 +9,25 @@ export interface Peer {
   readonly python: string | undefined;
 }
 
-const needs = "import importlib.util as u, sys; sys.exit(not all(map(u.find_spec, ['transformers', 'torch', 'PIL'])))";
+const needs = `
+import importlib.metadata as m, importlib.util as u, sys
+isThere = all(map(u.find_spec, ["transformers", "torch", "PIL"])) and m.version("transformers").startswith(sys.argv[1])
+sys.exit(not isThere)
+`;
 
-function peer(version: string, variable: string, python: string | undefined): Peer {
-  const isThere = python !== undefined && spawnSync(python, ["-c", needs]).status === 0;
-  return { name: `transformers ${version} (needs ${variable})`, python: isThere ? python : undefined };
+/** @param version what the version begins with; another counts as none */
+function peer(name: string, python: string | undefined, version: string): Peer {
+  const isThere = Boolean(python) && spawnSync(python!, ["-c", needs, version]).status === 0;
+  return { name, python: isThere ? python : undefined };
 }
 
-/** The newest and the oldest version that we promise. */
-export const newest = peer(TRANSFORMERS.newest, "PEER_PYTHON", process.env.PEER_PYTHON ?? "python3");
-export const oldest = peer(TRANSFORMERS.oldest, "PEER_PYTHON_OLDEST", process.env.PEER_PYTHON_OLDEST);
+/** The newest and the oldest version that we promise; for the former any other serves too. */
+export const newest = peer("transformers (needs PEER_PYTHON)", process.env.PEER_PYTHON ?? "python3", "");
+export const oldest = peer(
+  `transformers ${TRANSFORMERS.oldest} (needs PEER_PYTHON_OLDEST)`,
+  process.env.PEER_PYTHON_OLDEST,
+  TRANSFORMERS.oldest,
+);
 
 /** What a script prints. @throws Error with its error output */
 export function runPython(python: string, script: string, args: readonly string[]): string {

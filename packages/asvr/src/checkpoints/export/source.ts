@@ -22,7 +22,7 @@ import { loadLlava, loadLlavaNext } from "../llava.js";
 import { readPreprocessing } from "../preprocessor-config.js";
 import { hubLlavaConfig } from "./hub-config.js";
 import { modelCard, scoresOfRun } from "./model-card.js";
-import { withOlderNames } from "./older-names.js";
+import { olderNamesIn } from "./older-names.js";
 import {
   chatTemplate,
   generationConfig,
@@ -195,8 +195,7 @@ export async function hubSource(folder: string): Promise<ExportSource> {
   for (const name of (await readdir(folder)).sort()) {
     if (isCompanion(name)) files.set(name, readWholeFile(join(folder, name)));
   }
-  const renamed = withOlderNames(config);
-  if (renamed !== config) files.set("config.json", json(renamed));
+  files.set("config.json", olderNamesIn(String(files.get("config.json"))));
   try {
     return {
       model,
