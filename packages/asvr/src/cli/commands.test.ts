@@ -99,7 +99,7 @@ test.concurrent.each<[string, string[], string]>([
     message!,
   ]),
   ["a missing argument", ["eval"], "missing required argument 'run'"],
-  ["a folder that is no run", ["eval", root], "recipe.json does not exist"],
+  ["a folder that is no run", ["eval", root], "it has no recipe.json"],
   ["a folder that is no study", ["report", root], "this is not the run folder of a study"],
   ["no picture", ["attention", root], "--image"],
   ["no folder for the world", ["micro", "build"], "--out"],
