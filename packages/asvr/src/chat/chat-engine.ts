@@ -2,6 +2,7 @@ import { noGrad, type Tensor } from "@asvr/torch";
 import { DataError } from "../errors.js";
 import { AnswerText } from "../language/decoding/answer-text.js";
 import { Decoder, type DecoderOptions, type Decoding, type DecodingOptions } from "../language/decoding/decoder.js";
+import type { SamplingOptions } from "../language/decoding/sampling.js";
 import type { SequenceCache } from "../language/decoding/sequence-cache.js";
 import { type ChatMessage, type ChatModel, type ChatPrompt, embedPrompt } from "./chat-model.js";
 import { type AnswerEvent, type AskOptions, BusyError, type ChatService } from "./chat-service.js";
@@ -41,6 +42,7 @@ interface Request {
 export class ChatEngine implements ChatService, Disposable {
   readonly name: string;
   readonly contextLength: number;
+  readonly drawing: SamplingOptions;
   readonly #model: ChatModel;
   readonly #maxWaiting: number;
   readonly #maxRunning: number;
@@ -57,6 +59,7 @@ export class ChatEngine implements ChatService, Disposable {
     const { maxWaiting = 256, featureBytes = 2 ** 28, prefixBytes = 2 ** 29, maxRunning = 64, ...others } = options;
     this.name = model.name;
     this.contextLength = model.contextLength;
+    this.drawing = model.drawing;
     this.#model = model;
     this.#maxWaiting = maxWaiting;
     this.#maxRunning = maxRunning;

@@ -1,5 +1,6 @@
 import { F, type Tensor, tensor, tidy } from "@asvr/torch";
 import type { RgbImage } from "../data/images.js";
+import type { SamplingOptions } from "../language/decoding/sampling.js";
 import type { LlamaForCausalLM } from "../language/llama.js";
 import type { TextTokenizer } from "../language/tokenizer.js";
 import { embedWithFeatures } from "../model/llava-parts.js";
@@ -32,6 +33,8 @@ export interface ChatModel extends Disposable {
   readonly imageTokenId: number;
   /** Tokens that end an answer. */
   readonly stopIds: readonly number[];
+  /** How answers are drawn where nobody says otherwise. */
+  readonly drawing: SamplingOptions;
   /** Tokens that a prompt and its answer may have together. */
   readonly contextLength: number;
   /**

@@ -27,6 +27,8 @@ export type AnswerEvent =
 /** Something that answers conversations: a model in this thread, or one in another. */
 export interface ChatService {
   readonly name: string;
+  /** How the model wants its answers drawn; a request that gives no options is greedy nevertheless. */
+  readonly drawing: SamplingOptions;
   /** Tokens that a conversation and its answer may have together. */
   readonly contextLength: number;
   /** Requests that are not at their end. */

@@ -43,7 +43,7 @@ function serve(model: ChatModel): void {
       port.close();
     }
   });
-  tell({ kind: "opened", name: model.name, contextLength: model.contextLength });
+  tell({ kind: "opened", name: model.name, contextLength: model.contextLength, drawing: model.drawing });
 }
 
 try {

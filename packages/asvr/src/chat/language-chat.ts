@@ -1,6 +1,7 @@
 import type { Tensor } from "@asvr/torch";
 import { DataError } from "../errors.js";
 import type { ChatTemplate } from "../language/chat-template.js";
+import type { SamplingOptions } from "../language/decoding/sampling.js";
 import type { LlamaForCausalLM } from "../language/llama.js";
 import type { TextTokenizer } from "../language/tokenizer.js";
 import type { ChatMessage, ChatModel, ChatPrompt } from "./chat-model.js";
@@ -14,6 +15,8 @@ export interface LanguageChatParts {
   readonly tokenizer: TextTokenizer;
   readonly template: ChatTemplate;
   readonly stopIds: readonly number[];
+  /** Default: greedy. */
+  readonly drawing?: SamplingOptions;
 }
 
 /** A language model alone, which reads no pictures. Owns the model. */
@@ -22,14 +25,16 @@ export class LanguageChat implements ChatModel {
   readonly language: LlamaForCausalLM;
   readonly tokenizer: TextTokenizer;
   readonly stopIds: readonly number[];
+  readonly drawing: SamplingOptions;
   readonly imageTokenId = -1;
   readonly #template: ChatTemplate;
 
-  constructor({ name, language, tokenizer, template, stopIds }: LanguageChatParts) {
+  constructor({ name, language, tokenizer, template, stopIds, drawing = {} }: LanguageChatParts) {
     this.name = name;
     this.language = language;
     this.tokenizer = tokenizer;
     this.stopIds = stopIds;
+    this.drawing = drawing;
     this.#template = template;
   }
 

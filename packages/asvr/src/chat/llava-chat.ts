@@ -3,6 +3,7 @@ import type { RgbImage } from "../data/images.js";
 import { type Preprocessing, preprocess } from "../data/preprocess.js";
 import { tilesOf } from "../data/tiles.js";
 import type { ChatTemplate } from "../language/chat-template.js";
+import type { SamplingOptions } from "../language/decoding/sampling.js";
 import type { LlamaForCausalLM } from "../language/llama.js";
 import type { TextTokenizer } from "../language/tokenizer.js";
 import type { Llava } from "../model/llava.js";
@@ -20,6 +21,8 @@ export interface LlavaChatParts {
   /** How a picture, or a tile of it, becomes the tower's square. */
   readonly preprocessing: Preprocessing;
   readonly stopIds: readonly number[];
+  /** Default: greedy. */
+  readonly drawing?: SamplingOptions;
 }
 
 /** A LLaVA or LLaVA-NeXT with what its folder says of words and pictures. Owns the model. */
@@ -44,6 +47,10 @@ export class LlavaChat implements ChatModel {
 
   get stopIds(): readonly number[] {
     return this.parts.stopIds;
+  }
+
+  get drawing(): SamplingOptions {
+    return this.parts.drawing ?? {};
   }
 
   get contextLength(): number {

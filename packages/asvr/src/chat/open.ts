@@ -25,6 +25,7 @@ import { studyOf } from "../reproduce/start.js";
 import { readSettings, useSettings } from "../reproduce/study.js";
 import { loadTrainedRow } from "../reproduce/trained-row.js";
 import type { ChatModel } from "./chat-model.js";
+import { defaultDrawing } from "./default-drawing.js";
 import { LanguageChat } from "./language-chat.js";
 import { LlavaChat } from "./llava-chat.js";
 import { RunChat } from "./run-chat.js";
@@ -87,6 +88,7 @@ function openLanguageModel(folder: string, options: OpenOptions): ChatModel {
     tokenizer,
     template,
     stopIds: stopIdsOf(folder, tokenizer),
+    drawing: defaultDrawing(folder),
   });
 }
 
@@ -149,8 +151,8 @@ function openHuggingFace(folder: string, type: "llava" | "llava_next", options: 
   const llava = type === "llava" ? loadLlava(folder, options) : loadLlavaNext(folder, options);
   try {
     const preprocessing = readPreprocessing(folder, llava.config.vision.config.imageSize);
-    const stopIds = stopIdsOf(folder, tokenizer);
-    return new LlavaChat({ name: basename(folder), llava, tokenizer, template, preprocessing, stopIds });
+    const answering = { stopIds: stopIdsOf(folder, tokenizer), drawing: defaultDrawing(folder) };
+    return new LlavaChat({ name: basename(folder), llava, tokenizer, template, preprocessing, ...answering });
   } catch (error) {
     llava.dispose();
     throw error;
@@ -173,8 +175,8 @@ async function openOriginal(folder: string, given: OpenOptions): Promise<ChatMod
   try {
     const fallback = options.template ?? originalTemplates[languageKind];
     const template = ChatTemplate.fromFolder(folder, { fallback });
-    const stopIds = stopIdsOf(folder, tokenizer);
-    return new LlavaChat({ name: basename(folder), llava, tokenizer, template, preprocessing, stopIds });
+    const answering = { stopIds: stopIdsOf(folder, tokenizer), drawing: defaultDrawing(folder) };
+    return new LlavaChat({ name: basename(folder), llava, tokenizer, template, preprocessing, ...answering });
   } catch (error) {
     llava.dispose();
     throw error;

@@ -22,6 +22,8 @@ import { squareGrid, type VisualGrid } from "./visual-grid.js";
 /** A model that was trained here, asked with the template of its tuning stage. Owns the model and its frozen parts. */
 export class RunChat implements ChatModel {
   readonly imageTokenId = IMAGE_TOKEN_INDEX;
+  /** Greedy, as runs are scored. */
+  readonly drawing = {};
 
   constructor(
     readonly name: string,

@@ -1,5 +1,6 @@
 import { Worker } from "node:worker_threads";
 import { ConfigError, DataError } from "../errors.js";
+import type { SamplingOptions } from "../language/decoding/sampling.js";
 import type { ChatEngineOptions } from "./chat-engine.js";
 import type { ChatMessage } from "./chat-model.js";
 import { type AnswerEvent, type AskOptions, BusyError, type ChatService } from "./chat-service.js";
@@ -35,7 +36,7 @@ interface ToldError {
 }
 
 export type FromWorker =
-  | { readonly kind: "opened"; readonly name: string; readonly contextLength: number }
+  | ({ readonly kind: "opened" } & Pick<ChatService, "name" | "contextLength" | "drawing">)
   | { readonly kind: "failed"; readonly error: ToldError }
   | { readonly kind: "event"; readonly id: number; readonly event: AnswerEvent }
   | { readonly kind: "refused"; readonly id: number; readonly error: ToldError };
@@ -57,6 +58,7 @@ export class WorkerChat implements ChatService, AsyncDisposable {
     worker: Worker,
     readonly name: string,
     readonly contextLength: number,
+    readonly drawing: SamplingOptions,
   ) {
     this.#worker = worker;
     this.#exited = new Promise((resolve) => worker.once("exit", resolve));
@@ -75,7 +77,7 @@ export class WorkerChat implements ChatService, AsyncDisposable {
     });
     if (first.kind === "failed") throw errorOf(first.error);
     if (first.kind !== "opened") throw new Error(`the thread of the model begins with ${first.kind}`);
-    return new WorkerChat(worker, first.name, first.contextLength);
+    return new WorkerChat(worker, first.name, first.contextLength, first.drawing);
   }
 
   get pending(): number {

@@ -115,8 +115,9 @@ test("serves OpenAI's client; a signal finishes the answers that run, and refuse
     told += data;
     if (told.endsWith("}\n")) break;
   }
-  const { url, model, token } = JSON.parse(told);
-  expect({ model, token }).toEqual({ model: "hf-llava-tiny", token: true });
+  const { url, ...said } = JSON.parse(told);
+  const { model } = said;
+  expect(said).toEqual({ model: "hf-llava-tiny", token: true, drawing: {} });
   const client = new OpenAI({ baseURL: url, apiKey: "secret", maxRetries: 0 });
   const stream = await client.chat.completions.create({
     ...{ model, max_tokens: 100, messages: [{ role: "user", content: "Go on." }], stream: true },

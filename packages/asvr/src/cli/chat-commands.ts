@@ -26,8 +26,16 @@ export function chatCommand(): Command {
     .option("--prompt <text>", "ask this, print the answer and exit")
     .option("--system <text>", "what the model is told before the conversation")
     .option("--max-new-tokens <count>", "longest answer", positive, 512)
-    .option("--temperature <number>", "0: always the likeliest word; 1: as the model says", number(0, 100), 0)
-    .option("--top-p <number>", "draw from the likeliest words that have this probability together", number(0, 1), 1)
+    .option(
+      "--temperature <number>",
+      "0: always the likeliest word; 1: as the model says (default: the checkpoint's own, else 0)",
+      number(0, 100),
+    )
+    .option(
+      "--top-p <number>",
+      "draw from the likeliest words that have this probability together (default: as above, else 1)",
+      number(0, 1),
+    )
     .option("--seed <number>", "of what is drawn", Number, 0);
   return withOpeningOptions(command)
     .option("--json", "with --prompt: print answer and counts as one JSON object", false)
@@ -66,12 +74,12 @@ export function serveCommand(): Command {
     .option("--max-image-pixels <count>", "of a request's pictures together", positive, 50_000_000)
     .option("--request-timeout <seconds>", "longest time for an answer", number(0.001, 86_400), 600);
   return withOpeningOptions(command)
-    .option("--json", "print the address as one JSON object", false)
+    .option("--json", "print the address, and how answers are drawn, as one JSON object", false)
     .addHelpText(
       "after",
       `
-POST /v1/chat/completions takes messages with pictures as data URLs, and streams where asked to; GET /v1/models and
-/health tell what is there. Ctrl-C, or SIGTERM, finishes the answers that run; once more ends at once.
+POST /v1/chat/completions and /v1/responses take messages with pictures as data URLs, and stream where asked to; GET
+/v1/models and /health tell what is there. Each request is a line on standard error. Ctrl-C, or SIGTERM, finishes the answers that run; once more ends at once.
 
 Example:
   asvr serve runs/demo/asvr-s0 --port 8000 --allow-files pictures`,

@@ -14,8 +14,8 @@ export interface ChatOptions extends OpeningOptions {
   prompt?: string;
   system?: string;
   maxNewTokens: number;
-  temperature: number;
-  topP: number;
+  temperature?: number;
+  topP?: number;
   seed: number;
   json: boolean;
 }
@@ -24,7 +24,6 @@ export interface ChatOptions extends OpeningOptions {
 export async function chat(checkpoint: string, options: ChatOptions): Promise<void> {
   const { prompt, json } = options;
   if (json && prompt === undefined) throw new ConfigError("--json needs a --prompt: a conversation is no JSON object");
-  if (options.topP === 0) throw new ConfigError("--top-p is 0; it must be above it");
   if (!Number.isSafeInteger(options.seed)) throw new ConfigError("--seed must be a whole number");
   const pictures = await Promise.all(options.image.map((file) => readPicture("--image", file)));
   const service = await WorkerChat.open(checkpoint, openOptions(options), {
@@ -148,7 +147,12 @@ class Conversation {
     const pictures = this.#shown.map((image): ChatPart => ({ type: "image", image }));
     const content = pictures.length > 0 ? [...pictures, { type: "text" as const, text }] : text;
     const messages: ChatMessage[] = [...this.#messages, { role: "user", content }];
-    const options: AskOptions = { maxNewTokens, temperature, topP, seed, signal };
+    const drawing = {
+      ...this.#service.drawing,
+      ...(temperature !== undefined && { temperature }),
+      ...(topP !== undefined && { topP }),
+    };
+    const options: AskOptions = { maxNewTokens, ...drawing, seed, signal };
     let answer = "";
     for await (const event of this.#service.ask(messages, options)) {
       if (event.type === "text") {

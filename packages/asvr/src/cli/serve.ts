@@ -1,10 +1,11 @@
 import { lookup } from "node:dns/promises";
 import { existsSync, statSync } from "node:fs";
 import type { FastifyInstance } from "fastify";
+import { describeDrawing } from "../chat/default-drawing.js";
 import { WorkerChat } from "../chat/worker-chat.js";
 import { ConfigError } from "../errors.js";
 import { isLoopback, nameOf } from "../serve/allowed-hosts.js";
-import { buildServer } from "../serve/server.js";
+import { buildServer, type RequestRecord } from "../serve/server.js";
 import { type OpeningOptions, openOptions } from "./opening.js";
 import { printJson } from "./options.js";
 
@@ -55,19 +56,33 @@ export async function serve(checkpoint: string, options: ServeOptions): Promise<
     ...(allowHost.length > 0 && { allowHosts: allowHost }),
     ...(allowFiles !== undefined && { allowFiles }),
     ...(modelName !== undefined && { modelName }),
+    onRequest: (record) => process.stderr.write(`${logLine(record)}\n`),
     onError: (error) => process.stderr.write(`${error instanceof Error ? error.stack : String(error)}\n`),
   });
   try {
     const url = await listen(app, host, port);
     const model = modelName ?? service.name;
-    if (options.json) printJson({ url: `${url}/v1`, model, token: token !== undefined });
-    else process.stdout.write(`${model} at ${url}/v1${token === undefined ? "" : ", with a token"}\n`);
+    const { drawing } = service;
+    if (options.json) printJson({ url: `${url}/v1`, model, token: token !== undefined, drawing });
+    else {
+      const withToken = token === undefined ? "" : ", with a token";
+      const how = `answers are ${describeDrawing(drawing)} where a request does not say`;
+      process.stdout.write(`${model} at ${url}/v1${withToken}; ${how}\n`);
+    }
     await stopSignal();
     process.stderr.write(`stopping: ${service.pending} answer(s) are finished first (once more to stop at once)\n`);
     await app.close();
   } finally {
     await service[Symbol.asyncDispose]();
   }
+}
+
+/** What an answer cost stands before its id. A path is whatever the client wrote, and must not steer the terminal. */
+function logLine({ id, method, path, status, milliseconds, promptTokens, answerTokens }: RequestRecord): string {
+  const shown = path.replace(/[^\x21-\x7e]/g, "?").slice(0, 200);
+  const tokens = promptTokens === undefined ? [] : [`${promptTokens} + ${answerTokens} tokens`];
+  const what = `${new Date().toISOString()} ${method} ${shown} ${status}`;
+  return [what, `${milliseconds.toFixed(0)} ms`, ...tokens, id].join(", ");
 }
 
 async function listen(app: FastifyInstance, host: string, port: number): Promise<string> {

@@ -1,6 +1,9 @@
 import { BusyError } from "../chat/chat-service.js";
 import { ConfigError, DataError } from "../errors.js";
 
+/** A place is soon free: answers take seconds, and there are many places. */
+const RETRY_AFTER_SECONDS = 1;
+
 /** An error as OpenAI's interface tells it, with its HTTP status. */
 export class ApiError extends Error {
   override readonly name = "ApiError";
@@ -20,6 +23,11 @@ export class ApiError extends Error {
     this.code = code;
   }
 
+  /** Headers of the answer. */
+  get headers(): Record<string, string> {
+    return this.status === 429 ? { "retry-after": String(RETRY_AFTER_SECONDS) } : {};
+  }
+
   /** What the body of the answer says. */
   toJSON() {
     const { message, type, param, code } = this;
@@ -34,7 +42,7 @@ const told: ReadonlySet<string> = new Set(["NonFiniteError", "ResourceError"]);
 export function apiErrorOf(error: unknown): ApiError {
   if (error instanceof ApiError) return error;
   if (error instanceof DataError) {
-    const isTooLong = /tokens, and the model reads/.test(error.message);
+    const isTooLong = /tokens, and the model reads|a text grew over \d+ characters/.test(error.message);
     return new ApiError(400, error.message, { param: "messages", code: isTooLong ? "context_length_exceeded" : null });
   }
   if (error instanceof ConfigError) return new ApiError(400, error.message);
@@ -47,6 +55,9 @@ export function apiErrorOf(error: unknown): ApiError {
   const { statusCode, message } = error as { statusCode?: number; message?: string };
   if (statusCode === 413) {
     return new ApiError(413, `the request is too large: ${message}`, { code: "request_too_large" });
+  }
+  if (statusCode === 415) {
+    return new ApiError(415, "the body must be JSON: send it with the header Content-Type: application/json");
   }
   if (statusCode !== undefined && statusCode >= 400 && statusCode < 500) {
     return new ApiError(statusCode, message ?? "a bad request");

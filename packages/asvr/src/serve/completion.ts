@@ -1,20 +1,21 @@
 import { randomUUID } from "node:crypto";
-import type { AnswerEvent } from "../chat/chat-service.js";
+import type { End, Given, Wording } from "./answering.js";
+import type { ApiError } from "./api-error.js";
 
-type End = Extract<AnswerEvent, { type: "end" }>;
-
-/** Answers to one request in OpenAI's words. */
-export class Completion {
+/** Answers to one request for a chat completion, in OpenAI's words. */
+export class Completion implements Wording {
   readonly #id = `chatcmpl-${randomUUID()}`;
   readonly #created = Math.floor(Date.now() / 1000);
   readonly #model: string;
+  readonly #hasUsage: boolean;
 
-  constructor(model: string) {
+  /** @param hasUsage whether a stream ends with what was used */
+  constructor(model: string, hasUsage: boolean) {
     this.#model = model;
+    this.#hasUsage = hasUsage;
   }
 
-  /** The answers as one object. */
-  whole(answers: readonly { text: string; end: End }[]) {
+  whole(answers: readonly Given[]) {
     return {
       ...this.#head("chat.completion"),
       choices: answers.map(({ text, end }, index) => ({
@@ -27,15 +28,31 @@ export class Completion {
     };
   }
 
-  /** A piece of a streamed answer. With usage asked for, every piece but the last says that it has none. */
-  piece(index: number, delta: { role?: "assistant"; content?: string }, end: End | null, hasUsage: boolean) {
-    const choice = { index, delta, logprobs: null, finish_reason: end && finishReason(end) };
-    return { ...this.#head("chat.completion.chunk"), choices: [choice], ...(hasUsage && { usage: null }) };
+  begin(index: number) {
+    return this.#chunk(index, { role: "assistant", content: "" });
   }
 
-  /** The last piece, where usage was asked for. */
-  usagePiece(ends: readonly End[]) {
-    return { ...this.#head("chat.completion.chunk"), choices: [], usage: usageOf(ends) };
+  piece(index: number, content: string) {
+    return this.#chunk(index, { content });
+  }
+
+  end(index: number, { end }: Given) {
+    return this.#chunk(index, {}, finishReason(end));
+  }
+
+  close(ends: readonly End[]) {
+    const usage = { ...this.#head("chat.completion.chunk"), choices: [], usage: usageOf(ends) };
+    return [...(this.#hasUsage ? [usage] : []), "[DONE]"];
+  }
+
+  failure(error: ApiError) {
+    return [error.toJSON()];
+  }
+
+  /** A piece of a streamed answer. With usage asked for, every piece but the last says that it has none. */
+  #chunk(index: number, delta: { role?: "assistant"; content?: string }, finish: "stop" | "length" | null = null) {
+    const choice = { index, delta, logprobs: null, finish_reason: finish };
+    return [{ ...this.#head("chat.completion.chunk"), choices: [choice], ...(this.#hasUsage && { usage: null }) }];
   }
 
   #head(object: string) {

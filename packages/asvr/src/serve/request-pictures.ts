@@ -17,7 +17,8 @@ export interface PictureLimits {
   readonly hold?: (pixels: number) => void;
 }
 
-const pattern = /^data:(image\/[a-z0-9.+-]+)?(;[a-z-]+=[^;,]*)*;base64,/i;
+// What the bytes are is seen from the bytes: programs that don't know their own files' types say "octet-stream" or "*".
+const pattern = /^data:(image\/[a-z0-9.+*-]+|application\/octet-stream)?(;[a-z-]+=[^;,]*)*;base64,/i;
 
 /**
  * The messages with their pictures decoded.
@@ -26,7 +27,7 @@ const pattern = /^data:(image\/[a-z0-9.+-]+)?(;[a-z-]+=[^;,]*)*;base64,/i;
 export async function readMessages(messages: readonly RequestMessage[], limits: PictureLimits): Promise<ChatMessage[]> {
   let pixelsLeft = limits.maxPixels;
   const read: ChatMessage[] = [];
-  for (const [index, { role, content }] of messages.entries()) {
+  for (const [index, { role, content, place: messagePlace = `messages.${index}` }] of messages.entries()) {
     const asRole = role === "developer" ? "system" : role;
     if (typeof content === "string") {
       read.push({ role: asRole, content });
@@ -36,7 +37,7 @@ export async function readMessages(messages: readonly RequestMessage[], limits: 
     for (const [place, part] of content.entries()) {
       if (part.type === "text") parts.push(part);
       else {
-        const param = `messages.${index}.content.${place}.image_url`;
+        const param = `${messagePlace}.content.${place}.image_url`;
         const image = await readPicture(part.image_url.url, param, { ...limits, maxPixels: pixelsLeft });
         const pixels = image.width * image.height;
         pixelsLeft -= pixels;
@@ -76,10 +77,20 @@ async function readPicture(url: string, param: string, limits: PictureLimits): P
       code: fault?.kind === "too-many-pixels" ? "image_too_large" : "invalid_image",
     });
   }
-  const kind = /^[a-z][a-z0-9+.-]{0,20}:/i.exec(url)?.[0] ?? "that";
   throw refuse(
-    `${param}: ${kind} is not fetched. Send the picture as a data URL (data:image/png;base64,…)${limits.folder ? ", or name a file:// URL inside the allowed folder" : ""}.`,
+    `${param}: ${whatInstead(url)}${limits.folder ? ", or name a file:// URL inside the allowed folder" : ""}.`,
   );
+}
+
+/** What is wrong with a URL that is not read, and what is read. */
+function whatInstead(url: string): string {
+  const [, type] = /^data:([^,]{0,60})/i.exec(url) ?? [];
+  if (type !== undefined) return `the data URL begins with data:${type}. Send the picture as data:image/png;base64,…`;
+  const scheme = /^[a-z][a-z0-9+.-]{0,20}:/i.exec(url)?.[0];
+  if (scheme === undefined && /^[a-z0-9+/=_\s-]{40}/i.test(url)) {
+    return "that is base64 without its head. Send the picture as a data URL: data:image/png;base64, and then this text";
+  }
+  return `${scheme ?? "that"} is not fetched. Send the picture as a data URL (data:image/png;base64,…)`;
 }
 
 /** @returns a path inside `folder`, by links as well */

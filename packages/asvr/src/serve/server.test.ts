@@ -10,6 +10,7 @@ import { afterAll, expect, test } from "vitest";
 import { noise, userSays, wholeAnswer } from "../chat/fixture.js";
 import type { RgbImage } from "../data/images.js";
 import { raw, start } from "./fixture.js";
+import type { RequestRecord } from "./server.js";
 
 const root = realpathSync(mkdtempSync(join(tmpdir(), "asvr-serve-")));
 const pictures = join(root, "pictures");
@@ -130,13 +131,17 @@ test("files inside the allowed folder are read, and nothing outside of it", asyn
 
 test("nothing is fetched from elsewhere", async () => {
   const { client } = await start();
-  for (const url of [
-    "http://127.0.0.1/x.png",
-    "https://example.org/x.png",
-    "ftp://x/y",
-    "x.png",
-    "data:text/html,<p>",
-  ]) {
+  const base64 = png.toString("base64");
+  for (const [url, message] of [
+    [base64, /that is base64 without its head.*data:image\/png;base64,/],
+    ["data:image/png,abc", /the data URL begins with data:image\/png\. Send the picture as data:image\/png;base64/],
+    ["data:text/html,<p>", /begins with data:text\/html/],
+  ] as const) {
+    const error = await failure(client.chat.completions.create({ ...greedy, messages: shows(url) }));
+    expect([error.status, error.code]).toEqual([400, "invalid_image_url"]);
+    expect(error.message).toMatch(message);
+  }
+  for (const url of ["http://127.0.0.1/x.png", "https://example.org/x.png", "ftp://x/y", "x.png"]) {
     const error = await failure(client.chat.completions.create({ ...greedy, messages: shows(url) }));
     expect([error.status, error.code]).toEqual([400, "invalid_image_url"]);
     expect(error.message).toMatch(/is not fetched\. Send the picture as a data URL/);
@@ -151,7 +156,8 @@ test("bad requests name the field", async () => {
     [{ messages: [{ role: "tool", content: "x" }] }, "messages.0.role", /role/],
     [{ messages: [{ role: "user", content: [{ type: "audio" }] }] }, "messages.0.content.0.type", /type/],
     [{ temperature: 3 }, "temperature", /temperature/],
-    [{ top_p: 0 }, "top_p", /top_p/],
+    [{ top_p: -1 }, "top_p", /top_p/],
+    [{ stop: Array(17).fill("x") }, "stop", /stop: .*<=16 items/],
     [{ max_tokens: 0 }, "max_tokens", /max_tokens/],
     [{ n: 100 }, "n", /n: /],
     [{ logprobs: true }, "logprobs", /logprobs is not supported/],
@@ -179,6 +185,72 @@ test("bad requests name the field", async () => {
   expect(other.code).toBe("model_not_found");
   expect(await failure(client.models.retrieve("other"))).toBeInstanceOf(NotFoundError);
   expect(await failure(client.embeddings.create({ model: "x", input: "y" }))).toBeInstanceOf(NotFoundError);
+});
+
+test("what other clients send is read: a plain URL, unknown types of bytes, top_p 0; other bodies than JSON are not", async () => {
+  const { client, post } = await start();
+  const { choices } = await client.chat.completions.create({ ...greedy, messages: shows(dataUrl) });
+  const bytes = png.toString("base64");
+  for (const image_url of [
+    dataUrl,
+    { url: `data:application/octet-stream;base64,${bytes}` },
+    { url: `data:image/*;base64,${bytes}` },
+  ]) {
+    const content = [{ type: "image_url", image_url }, shows("")[0]!.content[1]];
+    const answer = await post(JSON.stringify({ ...greedy, top_p: 0, messages: [{ role: "user", content }] }));
+    expect(await answer.json()).toMatchObject({ choices: [{ message: choices[0]!.message }] });
+  }
+  for (const type of ["text/plain", "application/x-www-form-urlencoded"]) {
+    const answer = await post("{}", { "content-type": type });
+    expect(answer.status).toBe(415);
+    expect(await answer.json()).toMatchObject({ error: { message: expect.stringContaining("application/json") } });
+  }
+});
+
+test("where a request gives no temperature, the model's own way of drawing holds; greedy without one", async () => {
+  const { client, engine } = await start();
+  const ask = async (more: object) => {
+    const messages = [{ role: "user" as const, content: "Go on." }];
+    const asked = { model: "hf-llava-tiny", max_tokens: 12, seed: 5, messages, ...more, stream: false as const };
+    return (await client.chat.completions.create(asked)).choices[0]!.message.content;
+  };
+  const [greedily, drawn] = [await ask({ temperature: 0 }), await ask({ temperature: 1.5, top_k: 9 })];
+  expect(drawn).not.toBe(greedily);
+  expect(await ask({})).toBe(greedily);
+  expect(await ask({ temperature: 1.5, top_p: 0 })).toBe(greedily);
+  Object.assign(engine, { drawing: { temperature: 1.5, topK: 9 } });
+  expect(await ask({})).toBe(drawn);
+  expect(await ask({ temperature: 0 })).toBe(greedily);
+});
+
+test("every answer has an id and is told once, with what it cost; a busy server says when to come again", async () => {
+  const records: RequestRecord[] = [];
+  const { client, url, port, post } = await start({ maxRequests: 1, onRequest: (record) => records.push(record) });
+  const messages = [{ role: "user" as const, content: "Go on." }];
+  const whole = await client.chat.completions.create({ ...greedy, messages }).withResponse();
+  const stream = await client.chat.completions
+    .create({ ...greedy, max_tokens: 150, messages, stream: true })
+    .withResponse();
+  const busy = await post(JSON.stringify({ ...greedy, messages }));
+  expect([busy.status, busy.headers.get("retry-after")]).toEqual([429, "1"]);
+  for await (const _ of stream.data) break; // and leaves
+  await expect.poll(() => records.length).toBe(3);
+  const none = await fetch(`${url}/none?key=secret`);
+  const ids = [whole.response, busy, stream.response, none].map(({ headers }) => headers.get("x-request-id"));
+  expect(new Set(ids).size).toBe(4);
+  for (const id of ids) expect(id).toMatch(/^req_[0-9a-f]{32}$/);
+  await expect
+    .poll(() => records.map(({ id, status, path }) => [id, status, path]))
+    .toEqual([
+      [ids[0], 200, "/v1/chat/completions"],
+      [ids[1], 429, "/v1/chat/completions"],
+      [ids[2], 499, "/v1/chat/completions"],
+      [ids[3], 404, "/none"],
+    ]);
+  const { usage } = whole.data;
+  expect(records[0]).toMatchObject({ promptTokens: usage!.prompt_tokens, answerTokens: usage!.completion_tokens });
+  expect(await (await fetch(`${url}/health`)).json()).toMatchObject({ answered: 1, refused: 1 });
+  expect(await raw(port, "what?\r\n\r\n")).toMatch(/x-request-id: req_[0-9a-f]{32}\r\n/i);
 });
 
 test("a token, where one is asked for", async () => {

@@ -1,17 +1,19 @@
-import { createHash, timingSafeEqual } from "node:crypto";
-import { once } from "node:events";
+import { createHash, randomUUID, timingSafeEqual } from "node:crypto";
 import { createServer, STATUS_CODES } from "node:http";
 import type { Socket } from "node:net";
-import Fastify, { type FastifyInstance, type FastifyReply, type FastifyRequest } from "fastify";
-import { type AnswerEvent, BusyError, type ChatService } from "../chat/chat-service.js";
+import Fastify, { type FastifyInstance, type FastifyReply, type FastifyRequest, type RequestPayload } from "fastify";
+import { BusyError, type ChatService } from "../chat/chat-service.js";
 import { isLoopback, requireAllowedHost } from "./allowed-hosts.js";
+import { type End, stopping, stream, type Wording, whole } from "./answering.js";
 import { ApiError, apiErrorOf } from "./api-error.js";
 import { BodyBudget } from "./body-budget.js";
-import { type ChatRequest, drawingOf, parseChatRequest } from "./chat-request.js";
+import { type ChatRequest, type Drawing, drawingOf, parseChatRequest } from "./chat-request.js";
 import { Completion } from "./completion.js";
 import { Connections } from "./connections.js";
 import { PixelBudget } from "./pixel-budget.js";
 import { readMessages } from "./request-pictures.js";
+import { ResponseObject } from "./response.js";
+import { asChatRequest, parseResponseRequest } from "./response-request.js";
 
 export interface ServerOptions {
   /** What requests must show as `Authorization: Bearer …`; default: nothing. */
@@ -38,14 +40,29 @@ export interface ServerOptions {
   readonly arrivalTimeoutSeconds?: number;
   /** What the model is called; default: its own name. */
   readonly modelName?: string;
+  /** Is told every request. */
+  readonly onRequest?: (record: RequestRecord) => void;
   /** Is told errors of the program itself. */
   readonly onError?: (error: unknown) => void;
 }
 
-type End = Extract<AnswerEvent, { type: "end" }>;
+/** What a log says of a request: it is told when its answer is out, or its client gone. */
+export interface RequestRecord {
+  /** What the answer's header `x-request-id` says. */
+  readonly id: string;
+  readonly method: string;
+  /** As the client wrote it, without its query. */
+  readonly path: string;
+  /** 499: the client left before the end of the answer. */
+  readonly status: number;
+  readonly milliseconds: number;
+  /** Where questions were answered. */
+  readonly promptTokens?: number;
+  readonly answerTokens?: number;
+}
 
 /**
- * A model behind OpenAI's interface: `/v1/models`, `/v1/chat/completions`, and `/health`. It listens nowhere yet.
+ * A model behind OpenAI's interface: `/v1/models`, `/v1/chat/completions`, `/v1/responses`, and `/health`. It listens nowhere yet.
  * Closing it finishes what is being answered and refuses what comes meanwhile.
  */
 export function buildServer(service: ChatService, options: ServerOptions = {}): FastifyInstance {
@@ -72,21 +89,42 @@ export function buildServer(service: ChatService, options: ServerOptions = {}): 
     return503OnClosing: false, // it would not be told in OpenAI's words
     clientErrorHandler: tellBrokenRequest,
     routerOptions: { maxParamLength: 500 },
+    genReqId: requestId,
   });
+  app.removeContentTypeParser("text/plain");
   const counts = { open: 0, answered: 0, refused: 0, promptTokens: 0, answerTokens: 0 };
 
   app.setErrorHandler((error, _request, reply) => {
     const told = apiErrorOf(error);
     // What fails after its client left is told to nobody.
     if (told.status === 500 && !reply.raw.destroyed) options.onError?.(error);
-    void reply.status(told.status).send(told.toJSON());
+    void reply.status(told.status).headers(told.headers).send(told.toJSON());
   });
   app.setNotFoundHandler((request, reply) => {
     const told = new ApiError(404, `there is no ${request.method} ${request.url.split("?")[0]}`, { code: "not_found" });
     void reply.status(404).send(told.toJSON());
   });
   app.addHook("preClose", async () => connections.close());
-  app.addHook("onRequest", async (request) => {
+  const outcomes = new WeakMap<
+    FastifyRequest,
+    Pick<RequestRecord, "promptTokens" | "answerTokens"> & { status?: number }
+  >();
+  app.addHook("onRequest", async (request, reply) => {
+    reply.header("x-request-id", request.id);
+    const started = performance.now();
+    const [path] = request.url.split("?") as [string];
+    connections.whenGone(reply, () => {
+      const status = reply.raw.writableFinished ? reply.raw.statusCode : 499;
+      const { id, method } = request;
+      options.onRequest?.({
+        id,
+        method,
+        path,
+        status,
+        milliseconds: performance.now() - started,
+        ...outcomes.get(request),
+      });
+    });
     const isLocal = app.addresses().every((at) => typeof at !== "string" && isLoopback(at.address));
     if (isLocal || options.allowHosts) requireAllowedHost(request, options.allowHosts ?? []);
     if (connections.isClosing) throw new ApiError(503, "the server is shutting down", shuttingDown);
@@ -94,6 +132,10 @@ export function buildServer(service: ChatService, options: ServerOptions = {}): 
   app.addHook("preHandler", async (_request, reply) => connections.answer(reply));
 
   app.get("/health", async () => ({ status: "ok", model, pending: service.pending, ...counts }));
+  const maxPixels = options.maxImagePixels ?? 50_000_000;
+  const budget = new PixelBudget(maxPixels);
+  const bodies = new BodyBudget(LARGEST_BODIES * maxBodyBytes);
+  const bodyOf = new WeakMap<FastifyRequest, () => void>(); // gives its bytes back
   // The token is asked for by the routes themselves: however a path is written, it leads to a route or to none.
   app.register(async (api) => {
     api.addHook("onRequest", async (request) => requireToken(request, options.token));
@@ -104,74 +146,96 @@ export function buildServer(service: ChatService, options: ServerOptions = {}): 
       return described;
     });
 
-    const maxPixels = options.maxImagePixels ?? 50_000_000;
-    const budget = new PixelBudget(maxPixels);
-    const bodies = new BodyBudget(LARGEST_BODIES * maxBodyBytes);
-    const bodyOf = new WeakMap<FastifyRequest, () => void>(); // gives its bytes back
     const requirePlace = () => {
       if (counts.open < maxRequests) return;
       counts.refused++;
       throw new BusyError(`${counts.open} requests are being answered or wait`);
     };
-    api.post(
-      "/v1/chat/completions",
-      {
-        // Before the body is read: what waits must fit into memory.
-        onRequest: async () => requirePlace(),
-        preParsing: async (request, reply, payload) => {
-          const { stream, release } = bodies.count(payload);
-          bodyOf.set(request, release);
-          connections.whenGone(reply, release);
-          return stream;
-        },
-        // A place is taken when the body is there: who sends headers alone shuts nobody out.
-        preValidation: async (_request, reply) => {
-          requirePlace();
-          counts.open++;
-          connections.whenGone(reply, () => counts.open--);
-        },
+    const arriving = {
+      // Before the body is read: what waits must fit into memory.
+      onRequest: async () => requirePlace(),
+      preParsing: async (request: FastifyRequest, reply: FastifyReply, payload: RequestPayload) => {
+        const { stream, release } = bodies.count(payload);
+        bodyOf.set(request, release);
+        connections.whenGone(reply, release);
+        return stream;
       },
-      async (request, reply) => {
-        const asked = parseChatRequest(request.body);
-        requireModel(asked.model, model);
-        const stop = stopping(reply, connections, options.requestTimeoutSeconds ?? 600);
-        try {
-          const limits = { maxPixels, ...(options.allowFiles !== undefined && { folder: options.allowFiles }) };
-          const hasPictures = asked.messages.some(
-            ({ content }) => typeof content !== "string" && content.some(({ type }) => type === "image_url"),
-          );
-          const read = (hold?: (pixels: number) => void) =>
-            readMessages(asked.messages, { ...limits, ...(hold && { hold }) });
-          const { result: messages, release } = hasPictures
-            ? await budget.decode(read, stop.signal)
-            : { result: await read(), release: () => {} };
-          connections.whenGone(reply, release);
-          (request as { body: unknown }).body = undefined; // its pictures are decoded: they need not be there twice
-          bodyOf.get(request)!();
-          const answers = drawingOf(asked).map((drawing) =>
-            service.ask(messages, { ...drawing, signal: stop.signal })[Symbol.asyncIterator](),
-          );
-          const completion = new Completion(model);
-          const ends = asked.stream
-            ? await stream(reply, connections, answers, completion, asked, stop, options)
-            : await whole(reply, answers, completion, stop);
-          counts.answered++;
-          counts.promptTokens += ends[0]?.promptTokens ?? 0;
-          counts.answerTokens += ends.reduce((sum, { answerTokens }) => sum + answerTokens, 0);
-          return reply;
-        } catch (error) {
-          stop.abort(error); // the other answers to it
-          throw error;
-        }
+      // A place is taken when the body is there: who sends headers alone shuts nobody out.
+      preValidation: async (_request: FastifyRequest, reply: FastifyReply) => {
+        requirePlace();
+        counts.open++;
+        connections.whenGone(reply, () => counts.open--);
       },
-    );
+    };
+    api.post("/v1/chat/completions", arriving, async (request, reply) => {
+      const asked = parseChatRequest(request.body);
+      const wording = new Completion(model, asked.stream_options?.include_usage ?? false);
+      return answer(request, reply, asked, drawingOf(asked, service.drawing), wording);
+    });
+    api.post("/v1/responses", arriving, async (request, reply) => {
+      const asked = parseResponseRequest(request.body);
+      const plain = asChatRequest(asked);
+      const drawings = drawingOf(plain, service.drawing);
+      return answer(request, reply, plain, drawings, new ResponseObject(asked, drawings[0]!));
+    });
   });
+
+  async function answer(
+    request: FastifyRequest,
+    reply: FastifyReply,
+    asked: ChatRequest,
+    drawings: readonly Drawing[],
+    wording: Wording,
+  ): Promise<FastifyReply> {
+    requireModel(asked.model, model);
+    const stop = stopping(reply, connections, options.requestTimeoutSeconds ?? 600);
+    const count = (ends: readonly End[]) => {
+      const used = {
+        promptTokens: ends[0]!.promptTokens,
+        answerTokens: ends.reduce((sum, { answerTokens }) => sum + answerTokens, 0),
+      };
+      outcomes.set(request, used);
+      counts.answered++;
+      counts.promptTokens += used.promptTokens;
+      counts.answerTokens += used.answerTokens;
+    };
+    try {
+      const limits = { maxPixels, ...(options.allowFiles !== undefined && { folder: options.allowFiles }) };
+      const hasPictures = asked.messages.some(
+        ({ content }) => typeof content !== "string" && content.some(({ type }) => type === "image_url"),
+      );
+      const read = (hold?: (pixels: number) => void) =>
+        readMessages(asked.messages, { ...limits, ...(hold && { hold }) });
+      const { result: messages, release } = hasPictures
+        ? await budget.decode(read, stop.signal)
+        : { result: await read(), release: () => {} };
+      connections.whenGone(reply, release);
+      (request as { body: unknown }).body = undefined; // its pictures are decoded: they need not be there twice
+      bodyOf.get(request)!();
+      const answers = drawings.map((drawing) =>
+        service.ask(messages, { ...drawing, signal: stop.signal })[Symbol.asyncIterator](),
+      );
+      if (asked.stream) {
+        count(await stream(reply, connections, answers, wording, stop));
+        return reply;
+      }
+      const given = await whole(answers, stop);
+      count(given.map(({ end }) => end));
+      return reply.send(wording.whole(given));
+    } catch (error) {
+      stop.abort(error); // the other answers to it
+      if (!reply.sent) throw error;
+      const told = apiErrorOf(error); // in the stream, which can't have another status any more
+      outcomes.set(request, { status: told.status });
+      if (told.status === 500) options.onError?.(error);
+      return reply;
+    }
+  }
   return app;
 }
 
 /** Bodies of the largest size that may be there at a time. */
 const LARGEST_BODIES = 8;
-const UNREAD_MS = 10_000;
 const KEEP_ALIVE_MS = 72_000;
 
 /** A request that is no HTTP, or did not arrive in time. */
@@ -187,100 +251,16 @@ function tellBrokenRequest(error: NodeJS.ErrnoException, socket: Socket): void {
     `HTTP/1.1 ${status} ${STATUS_CODES[status]}`,
     "Content-Type: application/json",
     `Content-Length: ${Buffer.byteLength(body)}`,
+    `X-Request-Id: ${requestId()}`,
     "Connection: close",
   ];
   socket.end(`${head.join("\r\n")}\r\n\r\n${body}`);
 }
 
-type Answer = AsyncIterator<AnswerEvent>;
-
-/** Ends an answer when nobody waits for it any more, or it takes too long. */
-function stopping(reply: FastifyReply, connections: Connections, seconds: number): AbortController {
-  const stop = new AbortController();
-  const timer = setTimeout(
-    () => stop.abort(new ApiError(504, `no answer within ${seconds} s`, timedOut)),
-    1000 * seconds,
-  );
-  connections.whenGone(reply, () => {
-    clearTimeout(timer);
-    if (!reply.raw.writableFinished) stop.abort(new ApiError(499, "the client left"));
-  });
-  return stop;
-}
-
 const shuttingDown = { type: "server_error", code: "shutting_down" };
-const timedOut = { type: "server_error", code: "timeout" };
 
-async function whole(
-  reply: FastifyReply,
-  answers: readonly Answer[],
-  completion: Completion,
-  stop: AbortController,
-): Promise<End[]> {
-  const given = await Promise.all(
-    answers.map(async (answer) => {
-      const pieces: string[] = [];
-      const end = await follow(answer, (text) => void pieces.push(text));
-      return { text: pieces.join(""), end };
-    }),
-  );
-  stop.signal.throwIfAborted();
-  await reply.send(completion.whole(given));
-  return given.map(({ end }) => end);
-}
-
-async function stream(
-  reply: FastifyReply,
-  connections: Connections,
-  answers: readonly Answer[],
-  completion: Completion,
-  { stream_options }: ChatRequest,
-  stop: AbortController,
-  { onError }: ServerOptions,
-): Promise<End[]> {
-  const hasUsage = stream_options?.include_usage ?? false;
-  // What is refused is refused with a status of its own, before the stream begins.
-  for (const answer of answers) await answer.next();
-  reply.hijack();
-  const { raw } = reply;
-  raw.writeHead(200, { "content-type": "text/event-stream; charset=utf-8", "cache-control": "no-cache" });
-  const send = async (data: unknown) => {
-    if (raw.destroyed || raw.write(`data: ${typeof data === "string" ? data : JSON.stringify(data)}\n\n`)) return;
-    // A reader that is slower than the model: until it has read, or is gone or out of time.
-    await once(raw, "drain", { signal: stop.signal }).catch(() => {});
-  };
-  try {
-    const ends = await Promise.all(
-      answers.map(async (answer, index) => {
-        await send(completion.piece(index, { role: "assistant", content: "" }, null, hasUsage));
-        const end = await follow(answer, (text) => send(completion.piece(index, { content: text }, null, hasUsage)));
-        stop.signal.throwIfAborted();
-        await send(completion.piece(index, {}, end, hasUsage));
-        return end;
-      }),
-    );
-    if (hasUsage) await send(completion.usagePiece(ends));
-    await send("[DONE]");
-    return ends;
-  } catch (error) {
-    const told = apiErrorOf(error);
-    if (told.status === 500) onError?.(error);
-    await send(told);
-    return [];
-  } finally {
-    raw.end();
-    // A reader that doesn't read must not hold what is written for ever.
-    const timer = setTimeout(() => raw.destroy(), UNREAD_MS);
-    connections.whenGone(reply, () => clearTimeout(timer));
-  }
-}
-
-async function follow(answer: Answer, onText: (text: string) => void | Promise<void>): Promise<End> {
-  for (let next = await answer.next(); !next.done; next = await answer.next()) {
-    if (next.value.type === "text") await onText(next.value.text);
-    else if (next.value.type === "end") return next.value;
-  }
-  throw new Error("the answer did not end");
+function requestId(): string {
+  return `req_${randomUUID().replaceAll("-", "")}`;
 }
 
 function requireModel(asked: string, model: string): void {

@@ -14,6 +14,7 @@ const routes: [method: string, path: string][] = [
   ["HEAD", "/v1/models"],
   ["GET", "/v1/models/hf-llava-tiny"],
   ["POST", "/v1/chat/completions"],
+  ["POST", "/v1/responses"],
 ];
 const body = JSON.stringify({
   model: "hf-llava-tiny",

@@ -198,7 +198,7 @@ test("options that say nothing are refused, with their values", () => {
     const bad = [
       [{ maxNewTokens: 0 }, /maxNewTokens is 0/],
       [{ maxNewTokens: 1, temperature: -1 }, /temperature is -1/],
-      [{ maxNewTokens: 1, topP: 0 }, /topP is 0/],
+      [{ maxNewTokens: 1, topP: 2 }, /topP is 2/],
       [{ maxNewTokens: 1, topK: 1.5 }, /topK is 1.5/],
       [{ maxNewTokens: 1, beams: { numBeams: 65 } }, /numBeams is 65/],
       [{ maxNewTokens: 1, temperature: 1, beams: { numBeams: 2 } }, /beams with a temperature/],

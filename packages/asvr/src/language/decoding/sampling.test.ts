@@ -43,6 +43,7 @@ test("topP keeps the likeliest that reach it, topK so many, and topP counts what
   expectNear(frequencies({ temperature: 1, topK: 3 }), [0, 4 / 9, 2 / 9, 3 / 9, 0]);
   expectNear(frequencies({ temperature: 1, topK: 2, topP: 0.57 }), [0, 1, 0, 0, 0]);
   expect(frequencies({ temperature: 1, topP: 1e-6 }, probabilities, 5)).toEqual([0, 1, 0, 0, 0]);
+  expect(frequencies({ temperature: 1, topP: 0 }, probabilities, 5)).toEqual([0, 1, 0, 0, 0]);
 });
 
 test("a flat distribution over many tokens is cut where it should be", () => {

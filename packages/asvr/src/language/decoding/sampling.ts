@@ -6,7 +6,7 @@ import { ConfigError } from "../../errors.js";
 export interface SamplingOptions {
   /** 0: the likeliest token; 1: as the model says; higher: more evenly. Default 0. */
   readonly temperature?: number;
-  /** The likeliest tokens whose probabilities sum to it are drawn from; default 1: all. */
+  /** The likeliest tokens whose probabilities sum to it are drawn from; 0: the likeliest alone; default 1: all. */
   readonly topP?: number;
   /** The likeliest so many are drawn from; default: all. */
   readonly topK?: number;
@@ -20,7 +20,7 @@ export function checkSampling({ temperature = 0, topP = 1, topK = 1, seed = 0 }:
     throw new ConfigError(`${name} is ${value}; it must be ${must}`);
   };
   if (!(temperature >= 0 && temperature <= 100)) refuse("temperature", temperature, "from 0 to 100");
-  if (!(topP > 0 && topP <= 1)) refuse("topP", topP, "above 0 and at most 1");
+  if (!(topP >= 0 && topP <= 1)) refuse("topP", topP, "from 0 to 1");
   if (!(Number.isInteger(topK) && topK >= 1)) refuse("topK", topK, "a whole number, 1 or more");
   if (!Number.isSafeInteger(seed)) refuse("seed", seed, "a whole number");
 }
