@@ -8,6 +8,7 @@ export default defineConfig({
     pool: "forks", // the addon holds state: a process for each file
     maxWorkers: 2,
     testTimeout: 60_000,
+    hookTimeout: 60_000,
     // Some tests start, stop and kill processes: a busy machine may be late once. A defect fails twice.
     retry: process.env.CI ? 1 : 0,
     // Files run side by side already, and small tensors gain nothing from libtorch's own threads.
