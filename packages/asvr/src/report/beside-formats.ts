@@ -35,6 +35,11 @@ function average({ average: { value, delta, interval: of, deltaInterval } }: Bes
   return `${mean} (${signedPoints(delta)}${deltaInterval ? ` ${interval(deltaInterval)}` : ""})`;
 }
 
+/** "semantic codes (ASVR), asvr" */
+function named({ title, id }: BesideRow): string {
+  return title === id ? id : `${title}, ${id}`;
+}
+
 function columnsOf({ groups }: BesideBlock): string[] {
   return groups.flatMap(({ columns }) => columns);
 }
@@ -44,7 +49,7 @@ function markdown({ title, blocks }: BesideTable): string {
     `### ${plain(block.heading)}`,
     table(
       ["Row", ...columnsOf(block), "AVG"],
-      block.rows.map((row) => [row.title, ...row.cells.map(score), average(row)]),
+      block.rows.map((row) => [named(row), ...row.cells.map(score), average(row)]),
     ),
     plain(block.note),
   ]);
@@ -61,7 +66,7 @@ function page(tables: readonly BesideTable[]): string {
 <tr><th scope="col">Row</th>${columnsOf(one).map((name) => html`<th scope="col">${name}</th>`)}<th scope="col" class="edge">AVG</th></tr>
 </thead><tbody>${one.rows.map(
         (row) =>
-          html`<tr><th scope="row">${row.title}</th>${row.cells.map((cell) => html`<td>${score(cell)}</td>`)}<td class="edge">${average(row)}</td></tr>`,
+          html`<tr><th scope="row">${row.title}<small><code>${row.id}</code></small></th>${row.cells.map((cell) => html`<td>${score(cell)}</td>`)}<td class="edge">${average(row)}</td></tr>`,
       )}</tbody></table>`,
     )}<p class="note">${one.note}</p>`;
   return html`<!doctype html>
@@ -86,7 +91,7 @@ function latex({ title, blocks }: BesideTable): string {
       `${["", ...groups, ""].join(" & ")} \\\\`,
       line(["Row", ...columns, "AVG"]),
       "\\hline",
-      ...block.rows.map((row) => line([row.title, ...row.cells.map(score), average(row)])),
+      ...block.rows.map((row) => line([named(row), ...row.cells.map(score), average(row)])),
       "\\hline",
       "\\end{tabular}",
       `\\par\\smallskip{\\footnotesize ${latexText(`${block.heading}. ${block.note}`)}}\\par\\medskip`,

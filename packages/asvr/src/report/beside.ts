@@ -1,6 +1,6 @@
 /** The paper's tables with ours beside them, as values: scores, and deltas to the row that each is compared with. */
 import type { Interval } from "../evaluation/statistics.js";
-import { baselineId, type Tables } from "../evaluation/table.js";
+import { baselineId, seedsForT, type Tables } from "../evaluation/table.js";
 import { paperBenchmarks, paperGroups, paperRow, paperTables } from "../recipes/paper-tables.js";
 import { recipeOf, rowNotes, tableNamed } from "../recipes/tables.js";
 import { tableTitle } from "./html.js";
@@ -106,7 +106,7 @@ function ourBlock(folder: string, study: Study, tables: Tables): BesideBlock {
     groups,
     rows,
     note:
-      `Question types of the embedded world; ${seeds} ${seeds === 1 ? "seed" : "seeds"} a row; brackets: 95% interval. ` +
+      `Question types of the embedded world; ${seeds} ${seeds === 1 ? "seed" : "seeds"} a row; brackets: 95% interval${seeds < seedsForT ? " over test pictures, which separates no rows: another seed may move them by more" : " over seeds"}. ` +
       "Other data, questions and models than the paper's: compare the signs, not the sizes." +
       (tables.missing.length > 0 ? ` Not complete: ${tables.missing.join("; ")}.` : ""),
   };

@@ -2,7 +2,7 @@
 import { attentionFigure } from "./attention.js";
 import { average, type Line, lineChart } from "./charts.js";
 import { bytes, compact, duration, points, whole } from "./format.js";
-import { scroll } from "./html-tables.js";
+import { rowId, scroll } from "./html-tables.js";
 import { html, type Markup } from "./markup.js";
 import type { Report, ReportRow } from "./report.js";
 import { rowStyle, rowTitle } from "./rows.js";
@@ -10,8 +10,8 @@ import type { MetricsLine, Probe, ResidualCodes } from "./run-folder.js";
 
 type Stage = MetricsLine["stage"];
 const stages: [Stage, string][] = [
-  ["pretraining", "Stage 1, alignment"],
-  ["tuning", "Stage 2, tuning"],
+  ["pretraining", "Pretraining"],
+  ["tuning", "Tuning"],
 ];
 
 export function curves(report: Report): Markup {
@@ -23,7 +23,7 @@ export function curves(report: Report): Markup {
   const accuracies = trained.map((row) => accuracyChart(report, row));
   return html`${legend(report, trained)}<div class="grid">${losses}</div>
 <h3>Code accuracy by residual depth</h3>
-<p>Share of visual codes whose most likely prediction is right, stage 2. Dotted: chance.</p>
+<p>Share of visual codes whose most likely prediction is right, in tuning. Dotted: chance.</p>
 <div class="grid">${accuracies}</div>`;
 }
 
@@ -64,7 +64,7 @@ function accuracyChart(report: Report, row: ReportRow): Markup | undefined {
     reference: codes && 1 / codes.codebookSize,
     label: `Code accuracy of ${row.row.title}, at the end: ${ends.join(", ")}`,
   });
-  return html`<figure class="card"><figcaption>${row.row.title}</figcaption>${chart}<ul class="legend">${ends.map(
+  return html`<figure class="card"><figcaption>${row.row.title} ${rowId(report, row.row.id)}</figcaption>${chart}<ul class="legend">${ends.map(
     (end, index) => html`<li>${swatch(color, undefined, lines[index]!.opacity)}${end}</li>`,
   )}</ul></figure>`;
 }
@@ -86,7 +86,7 @@ export function samples(report: Report): Markup {
     }) => html`<div class="card sample">${picture(report, image, `Test picture of the question: ${question}`)}
 <div><p><b>${question}</b> <small>${type}</small></p><p>Answer: ${answer}</p><ul>${answers.map(
       ({ row, prediction, correct }) =>
-        html`<li><span class="who">${rowTitle(report, row)}</span><span class="${correct ? "right" : "wrong"}">${prediction} <span role="img" aria-label="${correct ? "right" : "wrong"}">${correct ? "✓" : "✗"}</span></span></li>`,
+        html`<li><span class="who">${rowTitle(report, row)} ${rowId(report, row)}</span><span class="${correct ? "right" : "wrong"}">${prediction} <span role="img" aria-label="${correct ? "right" : "wrong"}">${correct ? "✓" : "✗"}</span></span></li>`,
     )}</ul></div></div>`,
   );
   return html`<p>Taken by position in the test set, not by result; each row answers with its first seed.</p><div class="samples">${cards}</div>`;
@@ -150,7 +150,7 @@ ${
     "Parameters and memory",
     html`<table><thead><tr><th scope="col">Parameters</th>${partNames.map((name) => html`<th scope="col">${name}</th>`)}<th scope="col" class="edge">Peak memory</th></tr></thead><tbody>${results.map(
       ({ row, result }) =>
-        html`<tr><th scope="row">${row.title}</th>${partNames.map((name) => html`<td>${result.parameters[name] === undefined ? "–" : compact(result.parameters[name])}</td>`)}<td class="edge">${bytes(result.peakMemoryBytes)}</td></tr>`,
+        html`<tr><th scope="row">${row.title}${rowId(report, row.id)}</th>${partNames.map((name) => html`<td>${result.parameters[name] === undefined ? "–" : compact(result.parameters[name])}</td>`)}<td class="edge">${bytes(result.peakMemoryBytes)}</td></tr>`,
     )}</tbody></table>`,
   )
 }`;
@@ -170,7 +170,7 @@ export function licences(report: Report): Markup {
 function legend(report: Report, rows: readonly ReportRow[]): Markup {
   return html`<ul class="legend">${rows.map(({ row }) => {
     const { color, dash } = rowStyle(report, row.id);
-    return html`<li>${swatch(color, dash)}${row.title}</li>`;
+    return html`<li>${swatch(color, dash)}${row.title} ${rowId(report, row.id)}</li>`;
   })}</ul>`;
 }
 

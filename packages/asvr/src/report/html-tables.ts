@@ -1,11 +1,11 @@
 /** The page's tables: the result with its intervals, groups beside the paper's, question types. */
 import type { Interval } from "../evaluation/statistics.js";
-import { baselineId, type TableRow } from "../evaluation/table.js";
+import { baselineId, seedsForT, type TableRow } from "../evaluation/table.js";
 import { paperGroups } from "../recipes/paper-tables.js";
-import { bareProbability, duration, interval, points, signedPoints, whole } from "./format.js";
+import { duration, interval, points, signedPoints, whole } from "./format.js";
 import { type Content, html, type Markup } from "./markup.js";
 import type { Report } from "./report.js";
-import { against, groupsInOrder, rowDetail, rowStyle, rowTitle } from "./rows.js";
+import { against, groupsInOrder, rowDetail, rowProbability, rowStyle, rowTitle } from "./rows.js";
 
 const none = "\u2013";
 
@@ -25,7 +25,7 @@ export function resultTable(report: Report): Markup {
         ? html`<b>${signedPoints(difference.mean)}</b> <small>${interval(difference.interval)}</small><small class="below">${against(report, difference)}</small>${bar(differences, difference.interval, difference.mean, color)}`
         : html`<span class="muted">${row.id === baselineId ? "baseline" : none}</span>`
     }</td>
-<td>${difference ? bareProbability(difference.p) : none}</td>
+<td>${rowProbability(report.tables, row)}</td>
 <td>${row.novel === undefined ? none : points(row.novel)}</td>
 <td>${whole(row.steps)}</td><td>${row.seconds === undefined ? none : duration(row.seconds)}</td>
 <td class="edge">${printed ? points(printed.mean) : none}</td><td>${printed?.difference ? signedPoints(printed.difference.mean) : none}</td></tr>`;
@@ -38,7 +38,7 @@ export function resultTable(report: Report): Markup {
 <tr><th scope="col">Row</th><th scope="col">Mean of types</th><th scope="col">Minus baseline</th><th scope="col">p</th><th scope="col">Novel</th><th scope="col">Steps</th><th scope="col">Training</th><th scope="col" class="edge">Average</th><th scope="col">Minus its baseline</th></tr>
 </thead><tbody>${body}</tbody></table>`,
   )}
-<p class="note">Mean: plain mean over question types on test pictures. Brackets and bars: 95% interval (${kinds.join("; ")}). Novel: mean on drawings from a source kept out of training, over the types that ask about drawings. The paper's columns are from another data set and model: compare the signs, not the sizes.</p>`;
+<p class="note">Mean: plain mean over question types on test pictures. Brackets and bars: 95% interval (${kinds.join("; ")}). p: of a paired t test over seeds, from ${seedsForT} seeds on. Fewer seeds separate nothing. Novel: mean on drawings from a source kept out of training, over the types that ask about drawings. The paper's columns are from another data set and model: compare the signs, not the sizes.</p>`;
 }
 
 /** The five groups of Table 1, ours beside the paper's. */
@@ -77,7 +77,7 @@ export function typeTable(report: Report): Markup {
   return scroll(
     "Scores by question type",
     html`<table class="even"><thead><tr><th scope="col">Type</th><th scope="col">Most frequent answer</th><th scope="col">Without looking</th>${rows.map(
-      (row) => html`<th scope="col">${rowTitle(report, row.id)}</th>`,
+      (row) => html`<th scope="col">${rowTitle(report, row.id)}${rowId(report, row.id)}</th>`,
     )}</tr></thead><tbody>${body}</tbody></table>`,
   );
 }
@@ -88,7 +88,13 @@ export function scroll(label: string, content: Content): Markup {
 }
 
 function rowHeader(report: Report, row: TableRow, seeds = false): Markup {
-  return html`<th scope="row">${rowTitle(report, row.id)}<small>${rowDetail(report, row.id)}</small>${seeds && html`<small>${row.seeds.length} ${row.seeds.length === 1 ? "seed" : "seeds"}</small>`}</th>`;
+  const detail = rowDetail(report, row.id);
+  return html`<th scope="row">${rowTitle(report, row.id)}${rowId(report, row.id)}${detail && html`<small>${detail}</small>`}${seeds && html`<small>${row.seeds.length} ${row.seeds.length === 1 ? "seed" : "seeds"}</small>`}</th>`;
+}
+
+/** What commands and folders call a row, small beside its title. */
+export function rowId(report: Report, id: string): Markup | false {
+  return rowTitle(report, id) !== id && html`<small><code>${id}</code></small>`;
 }
 
 /** The range that a column's bars share, with a little air. */

@@ -1,4 +1,5 @@
 /** The report as one page that needs nothing else: inline style and SVG, pictures as data URIs, no script. */
+import { seedsForT } from "../evaluation/table.js";
 import { duration, listing } from "./format.js";
 import { attentionMaps, cost, curves, licences, samples, tokenizers } from "./html-evidence.js";
 import { groupTable, resultTable, typeTable } from "./html-tables.js";
@@ -22,7 +23,7 @@ ${
   html`<aside class="notice" aria-label="Missing"><b>Not in this report</b><ul>${missing.map((what) => html`<li>${what}</li>`)}</ul></aside>`
 }
 ${section("Result", tables.rows.length > 0 ? resultTable(report) : html`<p class="muted">No row has been evaluated yet.</p>`)}
-${section("A plain reading", html`<p>Computed from the numbers above; a direction is claimed only where the 95% interval lies on one side of zero.</p><dl class="findings">${rest.map(({ topic, text }) => html`<dt>${topic}</dt><dd>${text}</dd>`)}</dl>`)}
+${section("A plain reading", html`<p>Computed from the numbers above; a direction is claimed only from ${seedsForT} seeds on, and only where the 95% interval lies on one side of zero.</p><dl class="findings">${rest.map(({ topic, text }) => html`<dt>${topic}</dt><dd>${text}</dd>`)}</dl>`)}
 ${tables.rows.length > 0 && section(`Beside the paper's ${tableTitle(study)}`, groupTable(report))}
 ${tables.rows.length > 0 && section("By question type", typeTable(report))}
 ${section("Learning curves", curves(report))}

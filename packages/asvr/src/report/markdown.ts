@@ -1,8 +1,8 @@
 /** The report as Markdown: the tables and the reading, for a terminal, a pull request or a paper's appendix. */
-import { bareProbability, bytes, compact, duration, interval, points, signedPoints, whole } from "./format.js";
+import { bytes, compact, duration, interval, points, signedPoints, whole } from "./format.js";
 import { day, heading, provenance, tableTitle, totalSeconds } from "./html.js";
 import type { Report } from "./report.js";
-import { against, groupsInOrder, rowDetail, rowTitle } from "./rows.js";
+import { against, groupsInOrder, rowDetail, rowName, rowProbability, rowTitle } from "./rows.js";
 import type { Probe } from "./run-folder.js";
 
 const none = "\u2013";
@@ -64,14 +64,12 @@ function resultTable(report: Report): string {
       const printed = paper.find((one) => one.id === row.id);
       const { difference } = row;
       return [
-        [rowTitle(report, row.id), rowDetail(report, row.id) && `(${rowDetail(report, row.id)})`]
-          .filter(Boolean)
-          .join(" "),
+        `${rowTitle(report, row.id)} (${[row.id, rowDetail(report, row.id)].filter(Boolean).join("; ")})`,
         points(row.mean),
         interval(row.interval),
         difference ? `${signedPoints(difference.mean)}${against(report, difference)}` : none,
         difference ? interval(difference.interval) : none,
-        difference ? bareProbability(difference.p) : none,
+        rowProbability(report.tables, row),
         row.novel === undefined ? none : points(row.novel),
         whole(row.steps),
         row.seconds === undefined ? none : duration(row.seconds),
@@ -89,7 +87,7 @@ function groupTables(report: Report): string {
   const ours = table(
     ["This run", ...groups.map(({ name }) => name), "Mean"],
     rows.map((row) => [
-      rowTitle(report, row.id),
+      rowName(report, row.id),
       ...groups.map(({ key }) => (row.groups[key] === undefined ? none : points(row.groups[key]))),
       points(row.mean),
     ]),
@@ -98,7 +96,7 @@ function groupTables(report: Report): string {
   const names = Object.keys(paper[0]!.groups);
   const theirs = table(
     ["Paper, 7B", ...names, "Average"],
-    paper.map((row) => [rowTitle(report, row.id), ...Object.values(row.groups).map(points), points(row.mean)]),
+    paper.map((row) => [rowName(report, row.id), ...Object.values(row.groups).map(points), points(row.mean)]),
   );
   return `${ours}\n\n${theirs}`;
 }
@@ -106,7 +104,7 @@ function groupTables(report: Report): string {
 function typeTable(report: Report): string {
   const { rows, types } = report.tables;
   return table(
-    ["Type", "Most frequent answer", "Without looking", ...rows.map((row) => rowTitle(report, row.id))],
+    ["Type", "Most frequent answer", "Without looking", ...rows.map((row) => rowName(report, row.id))],
     Object.entries(types).map(([type, { majority, blind }]) => [
       type,
       majority === undefined ? none : points(majority),
@@ -119,7 +117,7 @@ function typeTable(report: Report): string {
 function samples(report: Report): string {
   const ids = [...new Set(report.samples.flatMap((sample) => sample.answers.map((answer) => answer.row)))];
   return table(
-    ["Question", "Answer", ...ids.map((id) => rowTitle(report, id))],
+    ["Question", "Answer", ...ids.map((id) => rowName(report, id))],
     report.samples.map((sample) => [
       sample.question,
       sample.answer,
@@ -172,7 +170,7 @@ function cost(report: Report): string {
     const result = seeds.find((seed) => seed.result)?.result;
     if (!result) return [];
     const parameters = Object.entries(result.parameters).map(([name, value]) => `${name} ${compact(value)}`);
-    return [[row.title, parameters.join(", "), bytes(result.peakMemoryBytes)]];
+    return [[rowName(report, row.id), parameters.join(", "), bytes(result.peakMemoryBytes)]];
   });
   return sizes.length > 0 ? `${parts}\n\n${table(["Row", "Parameters", "Peak memory"], sizes, 2)}` : parts;
 }

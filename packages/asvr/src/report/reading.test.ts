@@ -18,11 +18,17 @@ const tableRow = (id: string, mean: number, extra: Partial<TableRow> = {}): Tabl
   ...extra,
 });
 
-const difference = (pair: string, interval: Interval, p: number, split: Split = "test-seen"): Comparison => {
+const manySeeds = [0, 1, 2];
+const difference = (
+  pair: string,
+  interval: Interval,
+  p: number,
+  { split = "test-seen", seeds = manySeeds }: { split?: Split; seeds?: number[] } = {},
+): Comparison => {
   const [row, against] = pair.split(" - ") as [string, string];
   const mean = (interval[0] + interval[1]) / 2;
   const kinds = { intervalKind: "bootstrap over test images", test: "paired permutation over images" } as const;
-  return { row, against, split, mean, interval, p, seeds: [0], ...kinds };
+  return { row, against, split, mean, interval, p, seeds, ...kinds };
 };
 
 const tables = (rows: TableRow[], comparisons: Comparison[]): Tables => ({
@@ -71,6 +77,20 @@ describe("the wording follows the interval", () => {
     }
   });
 
+  test.each([[[0]], [[0, 1]]])("seeds %j claim nothing anywhere, whatever their interval and test say", (seeds) => {
+    const rows = [...pair, tableRow("appearance", 54), tableRow("longer", 70), tableRow("shuffled", 51)];
+    const clear = ["llava", "appearance", "longer", "shuffled"].flatMap((id) => [
+      difference(`asvr - ${id}`, [2, 8], 0.001, { seeds }),
+      difference(`asvr - ${id}`, [-8, -2], 0.015, { seeds, split: "test-novel" }),
+    ]);
+    const texts = read(rows, clear);
+    expect(texts["Equal steps"]).toContain(": +5.0 points. ");
+    for (const topic of ["Equal steps", "Equal time", "Semantic or appearance", "Control"]) {
+      expect(texts[topic], topic).toMatch(/seeds? separates? nothing\./);
+    }
+    expect(Object.values(texts).join(" ")).not.toMatch(/\bp [=<]|ahead|behind|95% interval|borderline|p values/);
+  });
+
   test("interval and test that disagree are called borderline", () => {
     expect(read(pair, [difference("asvr - llava", [0.1, 8], 0.06)])["Equal steps"]).toContain("borderline");
     expect(read(pair, [difference("asvr - llava", [2, 8], 0.01)])["Equal steps"]).not.toContain("borderline");
@@ -99,8 +119,7 @@ describe("limits are stated", () => {
     expect(read(pair, [])["What the intervals cover"]).toMatch(
       /One seed a row: every interval resamples the test images only/,
     );
-    const seeds = [0, 1, 2];
-    const many = pair.map((row) => ({ ...row, seeds, intervalKind: "t over seeds" as const }));
+    const many = pair.map((row) => ({ ...row, seeds: manySeeds, intervalKind: "t over seeds" as const }));
     expect(read(many, [])["What the intervals cover"]).toMatch(
       /^3 seeds a row: every interval is a t interval over seeds/,
     );

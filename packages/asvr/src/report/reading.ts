@@ -1,10 +1,12 @@
 /**
- * The plain reading of a table: sentences computed from its numbers. A sentence claims a direction only where the 95%
- * interval of the difference lies on one side of zero; otherwise it says that the run does not separate the two.
+ * The plain reading of a table: sentences computed from its numbers. A sentence claims a direction only where there are
+ * seeds enough for an interval over seeds, and that interval lies on one side of zero. Of fewer seeds it says what was
+ * measured, and that they separate nothing.
  */
 import { mean } from "../evaluation/statistics.js";
 import { baselineId, type Comparison, seedsForT, type TableRow, type Tables } from "../evaluation/table.js";
 import { duration, interval, listing, points, probability, signedPoints, whole } from "./format.js";
+import { rowName } from "./rows.js";
 import type { Split, StudyRow } from "./run-folder.js";
 
 export interface Finding {
@@ -14,8 +16,9 @@ export interface Finding {
 
 export type Verdict = "above" | "below" | "open";
 
-/** On which side of zero the interval lies. */
-export function verdict({ interval: [low, high] }: Pick<Comparison, "interval">): Verdict {
+/** On which side of zero the interval lies. It is open with few seeds, whose intervals leave out the luck of training. */
+export function verdict({ interval: [low, high], seeds }: Pick<Comparison, "interval" | "seeds">): Verdict {
+  if (seeds.length < seedsForT) return "open";
   if (low > 0) return "above";
   return high < 0 ? "below" : "open";
 }
@@ -62,7 +65,7 @@ class Reader {
   /** Each row beside the one that it is compared with, and what the paper has there. */
   pairs(): Finding[] {
     const { rows, paper } = this.tables;
-    const title = (id: string) => this.studyRows.find((row) => row.id === id)?.title ?? id;
+    const title = (id: string) => rowName({ study: { rows: this.studyRows } }, id);
     const found = rows.flatMap((row): Finding[] => {
       const comparison = row.difference && this.comparison(row.id, row.difference.against);
       const base = this.row(row.difference?.against);
@@ -73,10 +76,11 @@ class Reader {
       const text = sentences(
         `${title(row.id)} scores ${points(row.mean)}%, ${title(base.id)} ${points(base.mean)}%: ${numbers(comparison)}.`,
         row.steps !== base.steps && `They took ${whole(row.steps)} and ${whole(base.steps)} steps.`,
-        side === "open" && "The interval contains zero: this run does not separate the two.",
-        side === "above" && "The interval lies above zero: it is ahead in this run.",
-        side === "below" && "The interval lies below zero: it is behind in this run.",
-        borderline(comparison),
+        said(comparison, {
+          above: "The interval lies above zero: it is ahead in this run.",
+          below: "The interval lies below zero: it is behind in this run.",
+          open: "The interval contains zero: this run does not separate the two.",
+        }),
         printed !== undefined &&
           `The paper has ${signedPoints(printed)}${side === "open" ? "" : sameSign ? ", the same sign" : ", the other sign"}.`,
       );
@@ -100,12 +104,11 @@ class Reader {
     return sentences(
       `${steps}, ASVR scores ${points(asvr.mean)}% and the baseline, trained on text alone, ${points(baseline.mean)}%: ` +
         `${numbers(comparison)}.`,
-      {
+      said(comparison, {
         above: "The interval lies above zero: ASVR is ahead in this run.",
         below: "The interval lies below zero: ASVR is behind in this run.",
         open: "The interval contains zero: this run does not separate the two.",
-      }[verdict(comparison)],
-      borderline(comparison),
+      }),
     );
   }
 
@@ -130,14 +133,13 @@ class Reader {
       ratio !== undefined &&
         Math.abs(ratio - 1) > 0.1 &&
         `It took ${ratio.toFixed(2)} times ASVR's time, so the two are not quite equal in time.`,
-      {
+      said(comparison, {
         above: "ASVR is ahead of this baseline too.",
         below: "Plain training for longer is ahead of ASVR.",
         open: aheadAtEqualSteps
           ? "The interval contains zero: the lead at equal steps may be faster learning only, bought with dearer steps."
           : "The interval contains zero: this run does not separate the two.",
-      }[verdict(comparison)],
-      borderline(comparison),
+      }),
     );
   }
 
@@ -147,12 +149,11 @@ class Reader {
     if (!comparison) return "";
     return sentences(
       `Semantic codes (ASVR) minus appearance codes: ${numbers(comparison)}.`,
-      {
+      said(comparison, {
         above: "The interval lies above zero: semantic codes are ahead, as in the paper.",
         below: "The interval lies below zero: appearance codes are ahead, against the paper.",
         open: "The interval contains zero: this run neither confirms nor refutes the paper's order (semantic ahead).",
-      }[verdict(comparison)],
-      borderline(comparison),
+      }),
       overBaseline &&
         `Appearance codes minus baseline: ${numbers(overBaseline)}; ${
           {
@@ -172,12 +173,11 @@ class Reader {
     return sentences(
       `Trained to reconstruct the codes of another picture, the model scores ${points(control.mean)}%; ` +
         `ASVR minus this control: ${numbers(comparison)}.`,
-      {
+      said(comparison, {
         above: "The interval lies above zero: in this run what the codes say matters, not just an extra loss.",
         below: "The interval lies below zero: wrong codes did better than right ones.",
         open: "The interval contains zero: this run does not show that the content of the codes matters.",
-      }[verdict(comparison)],
-      borderline(comparison),
+      }),
       overBaseline && `Control minus baseline: ${numbers(overBaseline)}.`,
     );
   }
@@ -238,8 +238,7 @@ class Reader {
     if (!comparison) return "";
     return sentences(
       `${what}: ${numbers(comparison)}.`,
-      { ...words, open: "The interval contains zero: this run does not separate the two." }[verdict(comparison)],
-      borderline(comparison),
+      said(comparison, { ...words, open: "The interval contains zero: this run does not separate the two." }),
     );
   }
 
@@ -252,12 +251,11 @@ class Reader {
       `On drawings from a source kept out of training, ASVR scores ${points(asvr.novel)}% (${this.familiar(asvr)}% on ` +
         `familiar ones, same question types), the baseline ${points(baseline.novel)}% (${this.familiar(baseline)}%); ` +
         `ASVR minus baseline there: ${numbers(comparison)}.`,
-      {
+      said(comparison, {
         above: "ASVR is ahead on unseen drawings too.",
         below: "On unseen drawings ASVR is behind.",
         open: "On unseen drawings this run does not separate the two.",
-      }[verdict(comparison)],
-      borderline(comparison),
+      }),
     );
   }
 
@@ -285,7 +283,7 @@ class Reader {
     const fewest = Math.min(...rows.map((row) => row.seeds.length));
     const most = Math.max(...rows.map((row) => row.seeds.length));
     const overImages =
-      "resamples the test images only; it does not cover training luck, so another seed may move a row by more than its interval.";
+      "resamples the test images only; it does not cover training luck. Another seed may move a row by more than its interval, so no direction is claimed and no test is made.";
     const overSeeds =
       "is a t interval over seeds (initialisation and data order); data, encoder, tokenizers and the text-only language model stay one draw.";
     const seeds = most === 1 ? "One seed a row" : `${fewest === most ? most : `${fewest} to ${most}`} seeds a row`;
@@ -295,7 +293,8 @@ class Reader {
         : fewest >= seedsForT
           ? `every interval ${overSeeds}`
           : `with ${seedsForT} or more, an interval ${overSeeds} With fewer, it ${overImages}`;
-    return `${seeds}: ${body} The p values are not corrected for the number of comparisons.`;
+    const tests = most < seedsForT ? "" : " The p values are not corrected for the number of comparisons.";
+    return `${seeds}: ${body}${tests}`;
   }
 
   /** The row's mean on test-seen over the question types that test-novel has. */
@@ -321,14 +320,22 @@ class Reader {
   }
 }
 
+/** The difference with its interval and test; of few seeds the difference alone, which is all that was measured. */
 function numbers(comparison: Comparison): string {
-  return `${signedPoints(comparison.mean)} points, 95% interval ${interval(comparison.interval)}, ${probability(comparison.p)}`;
+  const difference = `${signedPoints(comparison.mean)} points`;
+  if (comparison.seeds.length < seedsForT) return difference;
+  return `${difference}, 95% interval ${interval(comparison.interval)}, ${probability(comparison.p)}`;
 }
 
-/** An interval and a test that disagree at the 5% level deserve a word. */
-function borderline(comparison: Comparison): string | undefined {
-  const agrees = (verdict(comparison) !== "open") === comparison.p < 0.05;
-  return agrees ? undefined : "Interval and test disagree at the 5% level: call it borderline.";
+/** What follows from a difference: the words for its side, and whether its test disagrees. Nothing follows from few seeds. */
+function said(comparison: Comparison, words: Record<Verdict, string>): string {
+  const { seeds, p } = comparison;
+  if (seeds.length < seedsForT) {
+    return `${seeds.length === 1 ? "One seed separates" : `${seeds.length} seeds separate`} nothing.`;
+  }
+  const side = verdict(comparison);
+  const agrees = (side !== "open") === p < 0.05;
+  return sentences(words[side], !agrees && "Interval and test disagree at the 5% level: call it borderline.");
 }
 
 function sentences(...parts: (string | false | undefined)[]): string {

@@ -56,7 +56,7 @@ describe("the report of a complete study", () => {
       const title = standardRows.find((one) => one.id === row.id)!.title!;
       const inPage = page.split("<tr>").find((part) => part.includes(`scope="row">${title}<small>`))!;
       const inMarkdown = markdown.split("\n").find((line) => line.startsWith(`| ${title} (`))!;
-      const inTerminal = written.summary.split("\n").find((line) => line.startsWith(`${title}   `))!;
+      const inTerminal = written.summary.split("\n").find((line) => line.includes(`  ${title.slice(0, 8)}`))!;
       for (const place of [inPage, inMarkdown, inTerminal]) {
         expect(place).toContain(points(row.mean));
         expect(place).toContain(points(row.novel!));
@@ -69,6 +69,26 @@ describe("the report of a complete study", () => {
     const asvr = (await read(folder, "report.md")).split("\n").find((line) => line.startsWith("| ASVR ("))!;
     expect(asvr).toMatch(/\| 49\.8 \| \+3\.0 \|$/);
     expect(written.tables.paper.map((row) => row.id)).toEqual(["llava", "asvr", "appearance"]);
+  });
+
+  test("a row's id stands beside its title, and one seed has no p value", async () => {
+    const markdown = await read(folder, "report.md");
+    for (const { id, title } of standardRows) {
+      expect(page).toContain(`scope="row">${title}<small><code>${id}</code></small>`);
+      expect(markdown).toContain(`| ${title} (${id}; `);
+      expect(written.summary).toContain(`\n${id}  ${title}`);
+    }
+    expect(written.tables.comparisons[0]!.p).toBeLessThan(1);
+    for (const text of [page, markdown, written.summary]) {
+      expect(text).not.toMatch(/\bp\s*[=<]\s*0\.\d/);
+      expect(text.replace(/\s+/g, " ")).toContain("One seed separates nothing.");
+    }
+  });
+
+  test("a stage has the name that settings and metrics give it", () => {
+    expect(page).toContain("Pretraining: text loss");
+    expect(page).toContain("Tuning: text loss");
+    expect(page).not.toMatch(/stage [12]/i);
   });
 
   test("the summary fits one screen", () => {

@@ -1,7 +1,13 @@
 /** How rows are named, coloured and grouped, the same in every table and chart. */
-import { baselineId, type Difference } from "../evaluation/table.js";
+import { baselineId, type Difference, seedsForT, type TableRow, type Tables } from "../evaluation/table.js";
 import { paperGroups } from "../recipes/paper-tables.js";
-import type { Report } from "./report.js";
+import { bareProbability } from "./format.js";
+import type { StudyRow } from "./run-folder.js";
+
+/** What naming a row needs of a report. */
+interface Named {
+  readonly study: { readonly rows: readonly StudyRow[] };
+}
 
 export interface RowStyle {
   color: string;
@@ -23,17 +29,31 @@ const others: RowStyle[] = [
   { color: "var(--other-3)" },
 ];
 
-export function rowStyle(report: Pick<Report, "study">, id: string): RowStyle {
+export function rowStyle(report: Named, id: string): RowStyle {
   const position = report.study.rows.filter((row) => !known[row.id]).findIndex((row) => row.id === id);
   return known[id] ?? others[Math.max(0, position) % others.length]!;
 }
 
-export function rowTitle(report: Pick<Report, "study">, id: string): string {
+export function rowTitle(report: Named, id: string): string {
   return report.study.rows.find((row) => row.id === id)?.title ?? id;
 }
 
+/** "semantic codes (ASVR), asvr": what readers call a row, and what commands and folders call it. */
+export function rowName(report: Named, id: string): string {
+  const title = rowTitle(report, id);
+  return title === id ? id : `${title}, ${id}`;
+}
+
+/** The p value of a row's difference for a table cell. There is none with few seeds, where a test would claim too much. */
+export function rowProbability({ comparisons }: Pick<Tables, "comparisons">, { id, difference }: TableRow): string {
+  const tested = comparisons.find(
+    ({ row, against, split }) => row === id && against === difference?.against && split === "test-seen",
+  );
+  return tested && tested.seeds.length >= seedsForT ? bareProbability(tested.p) : "\u2013";
+}
+
 /** "semantic codes, unshifted, discrete input": what the row is, in a few words. */
-export function rowDetail(report: Pick<Report, "study">, id: string): string {
+export function rowDetail(report: Named, id: string): string {
   const row = report.study.rows.find((one) => one.id === id);
   if (!row) return "";
   const codes = `${row.supervision} codes`;
@@ -45,12 +65,12 @@ export function rowDetail(report: Pick<Report, "study">, id: string): string {
 }
 
 /** Names the row that a difference is against, where it is not the baseline. */
-export function against(report: Pick<Report, "study">, { against: id }: Difference): string {
-  return id === baselineId ? "" : ` against ${rowTitle(report, id)}`;
+export function against(report: Named, { against: id }: Difference): string {
+  return id === baselineId ? "" : ` against ${rowName(report, id)}`;
 }
 
 /** A group's key and its name for readers, in the paper's order; groups that the paper lacks come last. */
-export function groupsInOrder(report: Pick<Report, "tables">): { key: string; name: string }[] {
+export function groupsInOrder(report: { tables: Tables }): { key: string; name: string }[] {
   const keys = [...new Set(Object.values(report.tables.types).map(({ group }) => group))];
   const names = Object.keys(paperGroups);
   const matches = (key: string, name: string) => {

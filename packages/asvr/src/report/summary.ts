@@ -27,27 +27,26 @@ export function summarize(report: Report, page: string): string {
 }
 
 function rowLines(report: Report): string[] {
-  const { rows, paper } = report.tables;
+  const { rows } = report.tables;
   const shown = rows.slice(0, shownRows);
   const cells = shown.map((row) => {
-    const printed = paper.find((one) => one.id === row.id);
-    return line(rowTitle(report, row.id), [
+    const title = rowTitle(report, row.id);
+    return line(title === row.id ? title : `${row.id}  ${title}`, [
       points(row.mean),
       row.difference ? `${signedPoints(row.difference.mean)} ${interval(row.difference.interval)}` : "",
       row.novel === undefined ? "–" : points(row.novel),
       whole(row.steps),
       time(row),
-      printed ? points(printed.mean) : "–",
     ]);
   });
-  const header = line("row", ["mean %", "minus baseline, 95%", "novel", "steps", "time", "paper"]);
+  const header = line("row", ["mean %", "minus baseline, 95%", "novel", "steps", "time"]);
   const more = rows.length > shown.length ? [`… and ${rows.length - shown.length} more rows in the report`] : [];
   return [header, "-".repeat(width), ...cells, ...more];
 }
 
 function line(title: string, values: readonly string[]): string {
-  const widths = [6, 20, 6, 6, 8, 6];
-  return cut(title, false, 22).padEnd(22) + values.map((value, index) => ` ${value.padStart(widths[index]!)}`).join("");
+  const widths = [6, 20, 6, 6, 8];
+  return cut(title, false, 29).padEnd(29) + values.map((value, index) => ` ${value.padStart(widths[index]!)}`).join("");
 }
 
 function time({ seconds }: TableRow): string {
