@@ -7,7 +7,14 @@ import type { ChatModel } from "../chat/chat-model.js";
 import { openChatModel } from "../chat/open.js";
 import type { RgbImage } from "../data/images.js";
 import { ConfigError, DataError } from "../errors.js";
-import { type AttentionCase, attentionPage, attentionPng, type Moment } from "../figures/attention-figure.js";
+import {
+  type AttentionCase,
+  attentionPage,
+  attentionPng,
+  type Moment,
+  type ShownCase,
+  shownCase,
+} from "../figures/attention-figure.js";
 import { printJson, tellWritten } from "./options.js";
 import { readPicture } from "./picture.js";
 
@@ -53,7 +60,7 @@ export async function attention(checkpoint: string, options: AttentionOptions): 
   if (json) printJson(cases === undefined ? found[0]!.summary : { cases: found.map(({ summary }) => summary) });
   else for (const { looked: one } of found) process.stdout.write(drawn(one, options));
   if (out !== undefined) {
-    const written = cases === undefined ? caseFiles : ["index.html", ...found.map((_, index) => `case-${index + 1}/`)];
+    const written = ["index.html", ...(cases === undefined ? caseFiles : found.map((_, index) => `case-${index + 1}/`))];
     tellWritten(out, written, json);
   }
 }
@@ -131,7 +138,7 @@ type Found = { looked: Looked; summary: ReturnType<typeof summaryOf> };
 
 async function writeAll(out: string, found: readonly Found[], options: AttentionOptions): Promise<void> {
   await mkdir(out, { recursive: true });
-  const shown: { figure: AttentionCase; png: Uint8Array }[] = [];
+  const shown: ShownCase[] = [];
   for (const [index, { looked, summary }] of found.entries()) {
     const folder = options.cases === undefined ? out : join(out, `case-${index + 1}`);
     await mkdir(folder, { recursive: true });
@@ -141,9 +148,8 @@ async function writeAll(out: string, found: readonly Found[], options: Attention
     await writeFile(join(folder, overlay), png);
     await writeFile(join(folder, json), `${JSON.stringify(summary, null, 2)}\n`);
     writeWeights(join(folder, weights), looked);
-    shown.push({ figure, png });
+    shown.push(await shownCase(figure));
   }
-  if (options.cases === undefined) return;
   const words = (of: Chosen) => (of === "mean" ? "mean of all" : of.join(", "));
   const page = attentionPage(shown, { at: options.at, layers: words(options.layers), heads: words(options.heads) });
   await writeFile(join(out, "index.html"), page);

@@ -53,6 +53,7 @@ test("attention of a run beside another: overlay, raw weights, one JSON object",
     "baseline.before": [3, 4, 4, 4],
     "baseline.after": [3, 4, 4, 4],
   });
+  expect(readFileSync(join(out, "index.html"), "utf8").match(/<svg class="overlay"/g)).toHaveLength(2);
   expect((await sharp(join(out, "overlay.png")).metadata()).width).toBe(16 + 3 * 400);
 }, 60_000);
 
@@ -80,7 +81,12 @@ test("a set of cases is one page that needs nothing else", async () => {
   expect(status, stderr).toBe(0);
   expect(stdout.split("\n\n").length).toBe(1);
   const page = readFileSync(join(out, "index.html"), "utf8");
-  expect(page.match(/<img src="data:image\/png;base64,[^"]+" alt="[^"]+">/g)).toHaveLength(2);
+  expect(page.match(/<img src="data:image\/png;base64,[^"]+" alt="[^"]+">/g)).toBeNull();
+  expect(
+    page.match(
+      /<svg class="overlay"[^>]* role="img" aria-label="Attention of asvr-s0[^"]+"><image href="data:image\/png;base64,/g,
+    ),
+  ).toHaveLength(2);
   expect(page.match(/<th scope="row">/g)).toHaveLength(2);
   expect(page).toContain("Attention is not an explanation.");
   expect(page).toContain("what &#60;b&#62;now&#60;/b&#62; ?");
@@ -135,7 +141,8 @@ test("surprise: maps, arrays and a page; the mean is the run's own loss on the p
     expect(readJson(out, "surprise.json")).toEqual(found);
     expect(files.filter((file) => !existsSync(join(out, file)))).toEqual([]);
     const page = readFileSync(join(out, "index.html"), "utf8");
-    expect(page.match(/<img src="data:image\/png;base64,[^"]+" alt="[^"]+">/g)).toHaveLength(1 + 4 + 8);
+    expect(page.match(/<img src="data:image\/png;base64,[^"]+" alt="[^"]+">/g)).toHaveLength(8);
+    expect(page.match(/<svg class="overlay"/g)).toHaveLength(1 + 4);
     expect(page).toContain("Nearest to the predicted codes: row 2, column 3");
   }
 }, 120_000);

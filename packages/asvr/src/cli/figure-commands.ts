@@ -30,7 +30,7 @@ function attentionCommand(): Command {
     .option("--max-new-tokens <count>", "longest answer", positive, 64)
     .option(
       "--out <folder>",
-      "write overlay.png, attention.json and attention.safetensors there; of --cases index.html",
+      "write index.html there, and overlay.png, attention.json and attention.safetensors of each case",
     )
     .option("--json", "print answer and attention as one JSON object", false)
     .addHelpText(

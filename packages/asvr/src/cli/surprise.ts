@@ -12,6 +12,7 @@ import { ConfigError, DataError } from "../errors.js";
 import { placeOf } from "../figures/page.js";
 import {
   average,
+  regionPng,
   type SurpriseFigure,
   type SurpriseSection,
   summed,
@@ -161,7 +162,7 @@ async function writeMaps(
       ),
     })),
   );
-  return { figure, sum, depths, nearest: drawn };
+  return { figure, region: await regionPng(figure), nearest: drawn };
 }
 
 async function thumbnail(file: string): Promise<Buffer> {

@@ -1,9 +1,13 @@
 /** Pages of figures: self-contained as the report is, with inline style, pictures as data URIs and no script. */
+import type { VisualGrid } from "../chat/visual-grid.js";
+import { overlay } from "../report/attention.js";
 import { type Content, html, type Markup, trusted } from "../report/markup.js";
 import { styleSheet } from "../report/style.js";
 
 const figureStyle = `
-.figure img { width: 100%; height: auto; display: block; border-radius: 5px; background: #fff; }
+.panels { display: grid; grid-template-columns: repeat(auto-fit, minmax(min(100%, 14rem), 1fr)); gap: 1rem; }
+.panels .overlay { width: 100%; height: auto; display: block; } .panels h3 { margin: 0 0 .4rem; overflow-wrap: anywhere; }
+.scale { display: flex; justify-content: space-between; gap: 1rem; font-size: .8rem; color: var(--muted); border-top: 8px solid; border-image: linear-gradient(to right, #05080cd1, #05080c00) 1; margin-top: .5rem; padding-top: .2rem; }
 .figure table { margin-top: .8rem; }
 .thumbnails { display: flex; flex-wrap: wrap; gap: 1rem; list-style: none; padding: 0; margin: .6rem 0; }
 .thumbnails img { width: 6rem; height: 6rem; object-fit: contain; border-radius: 4px; }
@@ -32,9 +36,41 @@ ${content}
 `.text;
 }
 
+/** One map of a figure: a picture whose cells are the darker the less they have. */
+export interface MapPanel {
+  readonly title: string;
+  readonly label: string;
+  /** What the grid covers of the picture, as a PNG. */
+  readonly picture: Uint8Array;
+  readonly grid: Pick<VisualGrid, "rows" | "columns" | "region">;
+  readonly values: readonly number[];
+  /** The value that leaves a cell as it is, and the words for both ends of the scale. */
+  readonly brightest: number;
+  readonly ends: readonly [low: string, high: string];
+}
+
+/** Maps side by side, drawn as the report draws attention: titles and scales are text of the page. */
+export function panels(maps: readonly MapPanel[]): Markup {
+  return html`<div class="panels">${maps.map(({ title, label, picture, grid, values, brightest, ends }) => {
+    const map = overlay({
+      picture: dataUri(picture),
+      grid: [grid.rows, grid.columns],
+      aspect: grid.region.width / grid.region.height,
+      attention: values,
+      brightest,
+      label,
+    });
+    return html`<div><h3>${title}</h3>${map}<div class="scale"><span>${ends[0]}</span><span>${ends[1]}</span></div></div>`;
+  })}</div>`;
+}
+
+function dataUri(png: Uint8Array): string {
+  return `data:image/png;base64,${Buffer.from(png).toString("base64")}`;
+}
+
 /** A PNG inside the page. @param alternative what it shows, for those who don't see it */
 export function inlineImage(png: Uint8Array, alternative: string): Markup {
-  return html`<img src="data:image/png;base64,${Buffer.from(png).toString("base64")}" alt="${alternative}">`;
+  return html`<img src="${dataUri(png)}" alt="${alternative}">`;
 }
 
 /** "row 2, column 5" of the highest value. */

@@ -7,8 +7,8 @@ import { points } from "../report/format.js";
 import { scroll } from "../report/html-tables.js";
 import { html, type Markup } from "../report/markup.js";
 import { drawHeatMap, drawRegion } from "./heat-map.js";
-import { inlineImage, placeOf, renderFigurePage, strongestCell } from "./page.js";
-import { panelsPng } from "./panels.js";
+import { inlineImage, type MapPanel, panels, placeOf, renderFigurePage, strongestCell } from "./page.js";
+import { drawingPng, panelsPng } from "./panels.js";
 
 export interface SurpriseFigure {
   readonly run: string;
@@ -44,6 +44,11 @@ export function surprisePng({ picture, grid, surprise }: SurpriseFigure, depth?:
   return panelsPng(depth === undefined ? [{ title: "picture", drawing: drawRegion(picture, grid) }, map] : [map]);
 }
 
+/** What a surprise's grid covers of its picture, as a PNG. */
+export function regionPng({ picture, grid }: SurpriseFigure): Promise<Buffer> {
+  return drawingPng(drawRegion(picture, grid));
+}
+
 /** Pictures near to predicted codes, drawn small. */
 export interface NearDrawn extends NearPicture {
   readonly png: Uint8Array;
@@ -51,8 +56,8 @@ export interface NearDrawn extends NearPicture {
 
 export interface SurpriseSection {
   readonly figure: SurpriseFigure;
-  readonly sum: Uint8Array;
-  readonly depths: readonly Uint8Array[];
+  /** What the grid covers of the picture. */
+  readonly region: Uint8Array;
   /** Of the whole picture, then of chosen cells. */
   readonly nearest: readonly { what: string; pictures: readonly NearDrawn[] }[];
 }
@@ -67,7 +72,7 @@ export function surprisePage(sections: readonly SurpriseSection[], { question }:
   });
 }
 
-function sectionOf({ figure, sum, depths, nearest }: SurpriseSection): Markup {
+function sectionOf({ figure, region, nearest }: SurpriseSection): Markup {
   const { surprise, grid } = figure;
   const { nats, right, codebookSize, target } = surprise;
   const guessing = Math.log(codebookSize);
@@ -76,17 +81,25 @@ function sectionOf({ figure, sum, depths, nearest }: SurpriseSection): Markup {
     (values, depth) =>
       html`<tr><th scope="row">${depth + 1}</th><td>${average(values).toFixed(3)}</td><td>${guessing.toFixed(3)}</td><td>${points((100 * right[depth]!) / values.length)}%</td><td class="text">${cell(values)}</td></tr>`,
   );
-  const total = summed(surprise);
+  const map = (title: string, values: readonly number[], brightest: number): MapPanel => ({
+    title,
+    label: `Surprise, ${title.toLowerCase()}: ${average(values).toFixed(2)} nats in the mean, highest at ${cell(values)} of ${grid.rows} by ${grid.columns}`,
+    picture: region,
+    grid,
+    values,
+    brightest,
+    ends: ["0: expected", `${brightest.toFixed(2)} nats: guessed`],
+  });
+  const maps = [
+    map("All depths", summed(surprise), guessing * nats.length),
+    ...nats.map((values, depth) => map(`Depth ${depth + 1}`, values, guessing)),
+  ];
   return html`<section><h2>${target === "semantic" ? "Semantic" : "Appearance"} codes</h2>
-<figure class="card figure"><figcaption>All depths</figcaption>${inlineImage(sum, `The picture, then its surprise summed over ${nats.length} depths: ${average(total).toFixed(2)} nats in the mean, highest at ${cell(total)} of ${grid.rows} by ${grid.columns}.`)}</figure>
+<figure class="card figure"><figcaption>${figure.image}</figcaption>${panels(maps)}</figure>
 ${scroll(
   `Surprise of ${target} codes by depth`,
   html`<table><thead><tr><th scope="col">Depth</th><th scope="col">Nats a code</th><th scope="col">Guessing</th><th scope="col">Most likely code is right</th><th scope="col" class="text">Most surprising</th></tr></thead><tbody>${rows}</tbody></table>`,
 )}
-<div class="grid">${depths.map(
-    (png, depth) =>
-      html`<figure class="card figure"><figcaption>Depth ${depth + 1}</figcaption>${inlineImage(png, `Surprise of depth ${depth + 1}: ${average(nats[depth]!).toFixed(2)} nats in the mean, highest at ${cell(nats[depth]!)}.`)}</figure>`,
-  )}</div>
 ${nearest.map(
   ({ what, pictures }) => html`<h3>Nearest to the predicted codes: ${what}</h3>
 <ul class="thumbnails">${pictures.map(({ image, distance, position, png }) => {

@@ -43,12 +43,21 @@ export interface OverlayOptions {
   attention: readonly number[];
   /** The attention that leaves a cell undarkened. */
   brightest: number;
+  /** Width of the whole by its height; by default cells are squares. */
+  aspect?: number;
   /** Alternative text: who looks at what. */
   label: string;
 }
 
 /** An SVG with one unit a cell: the picture, pixelated, and over it one dark, more or less transparent cell a token. */
-export function overlay({ picture, grid: [rows, columns], attention, brightest, label }: OverlayOptions): Markup {
+export function overlay({
+  picture,
+  grid: [rows, columns],
+  attention,
+  brightest,
+  label,
+  aspect,
+}: OverlayOptions): Markup {
   const cells = attention.map((value, index) => {
     const darkness = brightest > 0 ? 0.82 * (1 - Math.min(1, value / brightest)) : 0;
     const [row, column] = [Math.floor(index / columns), index % columns];
@@ -56,7 +65,9 @@ export function overlay({ picture, grid: [rows, columns], attention, brightest, 
   });
   const strongest = attention.indexOf(Math.max(...attention));
   const mark = html`<rect class="strongest" x="${(strongest % columns) + 0.03}" y="${Math.floor(strongest / columns) + 0.03}" width=".94" height=".94"/>`;
-  return html`<svg class="overlay" viewBox="0 0 ${columns} ${rows}" role="img" aria-label="${label}">${
+  const stretch = aspect !== undefined && Math.abs(aspect * rows - columns) > 1e-6;
+  const shape = stretch && html` preserveAspectRatio="none" style="aspect-ratio:${aspect.toFixed(4)}"`;
+  return html`<svg class="overlay" viewBox="0 0 ${columns} ${rows}"${shape} role="img" aria-label="${label}">${
     picture !== undefined &&
     html`<image href="${picture}" width="${columns}" height="${rows}" preserveAspectRatio="none"/>`
   }<g class="cells">${cells}</g>${mark}</svg>`;

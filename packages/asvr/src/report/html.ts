@@ -10,6 +10,25 @@ import { styleSheet } from "./style.js";
 export function renderHtml(report: Report): string {
   const { study, tables, findings, missing } = report;
   const [first, ...rest] = findings;
+  const sections: [title: string, content: Content][] = [
+    [
+      "Result",
+      tables.rows.length > 0 ? resultTable(report) : html`<p class="muted">No row has been evaluated yet.</p>`,
+    ],
+    [
+      "A plain reading",
+      html`<p>Computed from the numbers above; a direction is claimed only from ${seedsForT} seeds on, and only where the 95% interval lies on one side of zero.</p><dl class="findings">${rest.map(({ topic, text }) => html`<dt>${topic}</dt><dd>${text}</dd>`)}</dl>`,
+    ],
+    [`Beside the paper's ${tableTitle(study)}`, tables.rows.length > 0 && groupTable(report)],
+    ["By question type", tables.rows.length > 0 && typeTable(report)],
+    ["Learning curves", curves(report)],
+    ["Where the last token looks", report.attention.length > 0 && attentionMaps(report)],
+    ["Sample questions", report.samples.length > 0 && samples(report)],
+    ["Tokenizers", tokenizers(report)],
+    ["Time, size and memory", cost(report)],
+    ["Data and licences", licences(report)],
+  ];
+  const shown = sections.filter(([, content]) => content !== false);
   const page = html`<!doctype html>
 <html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width, initial-scale=1">
 <meta http-equiv="Content-Security-Policy" content="default-src 'none'; img-src data:; style-src 'unsafe-inline'">
@@ -22,16 +41,8 @@ ${
   missing.length > 0 &&
   html`<aside class="notice" aria-label="Missing"><b>Not in this report</b><ul>${missing.map((what) => html`<li>${what}</li>`)}</ul></aside>`
 }
-${section("Result", tables.rows.length > 0 ? resultTable(report) : html`<p class="muted">No row has been evaluated yet.</p>`)}
-${section("A plain reading", html`<p>Computed from the numbers above; a direction is claimed only from ${seedsForT} seeds on, and only where the 95% interval lies on one side of zero.</p><dl class="findings">${rest.map(({ topic, text }) => html`<dt>${topic}</dt><dd>${text}</dd>`)}</dl>`)}
-${tables.rows.length > 0 && section(`Beside the paper's ${tableTitle(study)}`, groupTable(report))}
-${tables.rows.length > 0 && section("By question type", typeTable(report))}
-${section("Learning curves", curves(report))}
-${report.attention.length > 0 && section("Where the last token looks", attentionMaps(report))}
-${report.samples.length > 0 && section("Sample questions", samples(report))}
-${section("Tokenizers", tokenizers(report))}
-${section("Time, size and memory", cost(report))}
-${section("Data and licences", licences(report))}
+<nav class="contents" aria-label="Contents"><ul>${shown.map(([title]) => html`<li><a href="#${anchor(title)}">${title}</a></li>`)}</ul></nav>
+${shown.map(([title, content]) => section(title, content))}
 <footer><p>${provenance(report)}</p></footer>
 </main></body></html>
 `;
@@ -39,7 +50,15 @@ ${section("Data and licences", licences(report))}
 }
 
 function section(title: string, content: Content): Markup {
-  return html`<section><h2>${title}</h2>${content}</section>`;
+  return html`<section id="${anchor(title)}"><h2>${title}</h2>${content}</section>`;
+}
+
+/** "time-size-and-memory": where a link of the contents leads. */
+function anchor(title: string): string {
+  return title
+    .toLowerCase()
+    .replace(/[^a-z0-9]+/g, "-")
+    .replace(/^-|-$/g, "");
 }
 
 export function heading({ study }: Report): string {

@@ -29,7 +29,8 @@ describe("the report of a complete study", () => {
   test("needs no other file, no network and no script", () => {
     const { document } = parseHTML(page);
     expect(document.querySelectorAll("script, iframe, object, embed, link, base, form")).toHaveLength(0);
-    const sources = [...document.querySelectorAll("[src], [href]")].map(
+    for (const link of document.querySelectorAll("a")) expect(link.getAttribute("href")).toMatch(/^#[a-z0-9-]+$/);
+    const sources = [...document.querySelectorAll("[src], [href]:not(a)")].map(
       (element) => element.getAttribute("src") ?? element.getAttribute("href") ?? "",
     );
     expect(sources.length).toBeGreaterThan(10);
@@ -85,6 +86,17 @@ describe("the report of a complete study", () => {
     }
   });
 
+  test("the contents name every section and lead to it", () => {
+    const { document } = parseHTML(page);
+    const links = [...document.querySelectorAll("nav a")];
+    const titles = [...document.querySelectorAll("h2")].map((title) => title.textContent);
+    expect(links.map((link) => link.textContent)).toEqual(titles);
+    for (const link of links) {
+      const section = document.getElementById(link.getAttribute("href")!.slice(1));
+      expect(section?.querySelector("h2")?.textContent).toBe(link.textContent);
+    }
+  });
+
   test("a stage has the name that settings and metrics give it", () => {
     expect(page).toContain("Pretraining: text loss");
     expect(page).toContain("Tuning: text loss");
@@ -116,7 +128,7 @@ test("text from data cannot become markup, in the page or in the Markdown", asyn
   });
   const { summary } = await writeReport(folder);
   const { document } = parseHTML(await read(folder, "report.html"));
-  expect(document.querySelectorAll("script, [onerror], a")).toHaveLength(0);
+  expect(document.querySelectorAll("script, [onerror], a:not([href^='#'])")).toHaveLength(0);
   expect(document.querySelector(".sample b")?.textContent).toBe(evil);
   expect(document.querySelector(".overlay")?.getAttribute("aria-label")).toContain("<script>");
   const markdown = await read(folder, "report.md");

@@ -2,13 +2,13 @@
 export const styleSheet = `
 :root {
   color-scheme: light dark;
-  --paper: #fbfaf7; --card: #ffffff; --ink: #1f2328; --muted: #5d646d; --line: #dfdcd4; --faint: #f1eee7;
+  --paper: #fbfaf7; --card: #ffffff; --ink: #1f2328; --muted: #5d646d; --line: #dfdcd4; --faint: #f1eee7; --shade: #1f232840;
   --baseline: #6b7280; --asvr: #0b6e75; --appearance: #b4540a; --other-1: #6d4aa8; --other-2: #a52a5e; --other-3: #45702a;
   --right: #1d6b39; --wrong: #ad2a20;
 }
 @media (prefers-color-scheme: dark) {
   :root {
-    --paper: #15181b; --card: #1c2024; --ink: #e7e5df; --muted: #a3a9b1; --line: #363c43; --faint: #23282d;
+    --paper: #15181b; --card: #1c2024; --ink: #e7e5df; --muted: #a3a9b1; --line: #363c43; --faint: #23282d; --shade: #000000b0;
     --baseline: #a6adb8; --asvr: #4fc3c9; --appearance: #f0a15c; --other-1: #b9a0ec; --other-2: #f08bb4; --other-3: #9ccb7d;
     --right: #7fce98; --wrong: #f2938a;
   }
@@ -29,7 +29,10 @@ code { font: .88em ui-monospace, SFMono-Regular, Menlo, Consolas, "Liberation Mo
 .lead { font-size: 1.2rem; line-height: 1.5; margin: 1.6rem 0 0; max-width: 44rem; }
 .notice { border-left: 3px solid var(--appearance); background: var(--faint); border-radius: 0 6px 6px 0; padding: .7rem 1rem; margin: 1.5rem 0; font-size: .92rem; }
 .notice ul { margin: .3rem 0 0; padding-left: 1.1rem; }
-.scroll { overflow-x: auto; margin: 1rem 0 .5rem; }
+.scroll { --under: var(--paper); overflow-x: auto; margin: 1rem 0 .5rem; background: linear-gradient(to right, var(--under) 30%, transparent) left / 2.5rem 100% local, linear-gradient(to left, var(--under) 30%, transparent) right / 2.5rem 100% local, linear-gradient(to right, var(--shade), transparent) left / .9rem 100% scroll, linear-gradient(to left, var(--shade), transparent) right / .9rem 100% scroll; background-repeat: no-repeat; background-color: var(--under); }
+.card .scroll { --under: var(--card); }
+.contents { font-size: .92rem; } .contents ul { display: flex; flex-wrap: wrap; gap: .2rem 1.2rem; list-style: none; margin: 1.4rem 0 0; padding: 0; }
+a { color: var(--asvr); text-underline-offset: .2em; }
 .scroll:focus-visible { outline: 2px solid var(--asvr); outline-offset: 3px; }
 table { border-collapse: collapse; width: 100%; font-variant-numeric: tabular-nums; font-size: .9rem; line-height: 1.35; }
 th, td { padding: .55rem .65rem; text-align: right; border-bottom: 1px solid var(--line); vertical-align: middle; white-space: nowrap; }
@@ -77,7 +80,7 @@ footer { margin-top: 4rem; padding-top: 1rem; border-top: 1px solid var(--line);
   main { padding-top: 2rem; }
   dl.findings { grid-template-columns: 1fr; gap: .15rem; } dl.findings dd { margin-bottom: .9rem; }
   th, td { padding: .5rem .5rem; } tbody th { min-width: 7.5rem; }
-  .scroll th:first-child { position: sticky; left: 0; background: var(--paper); z-index: 1; }
+  .scroll th:first-child { position: sticky; left: 0; background: var(--under); z-index: 1; }
   .bar { width: 7rem; }
 }
 @media print { main { max-width: none; padding: 0; } .card, tr { break-inside: avoid; } }
