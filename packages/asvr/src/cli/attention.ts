@@ -60,7 +60,10 @@ export async function attention(checkpoint: string, options: AttentionOptions): 
   if (json) printJson(cases === undefined ? found[0]!.summary : { cases: found.map(({ summary }) => summary) });
   else for (const { looked: one } of found) process.stdout.write(drawn(one, options));
   if (out !== undefined) {
-    const written = ["index.html", ...(cases === undefined ? caseFiles : found.map((_, index) => `case-${index + 1}/`))];
+    const written = [
+      "index.html",
+      ...(cases === undefined ? caseFiles : found.map((_, index) => `case-${index + 1}/`)),
+    ];
     tellWritten(out, written, json);
   }
 }

@@ -81,7 +81,7 @@ test("a set of cases is one page that needs nothing else", async () => {
   expect(status, stderr).toBe(0);
   expect(stdout.split("\n\n").length).toBe(1);
   const page = readFileSync(join(out, "index.html"), "utf8");
-  expect(page.match(/<img src="data:image\/png;base64,[^"]+" alt="[^"]+">/g)).toBeNull();
+  expect(page.match(/<img src="data:image\/png;base64,[^"]+" alt="[^"]+">/g)).toHaveLength(2);
   expect(
     page.match(
       /<svg class="overlay"[^>]* role="img" aria-label="Attention of asvr-s0[^"]+"><image href="data:image\/png;base64,/g,
@@ -141,7 +141,7 @@ test("surprise: maps, arrays and a page; the mean is the run's own loss on the p
     expect(readJson(out, "surprise.json")).toEqual(found);
     expect(files.filter((file) => !existsSync(join(out, file)))).toEqual([]);
     const page = readFileSync(join(out, "index.html"), "utf8");
-    expect(page.match(/<img src="data:image\/png;base64,[^"]+" alt="[^"]+">/g)).toHaveLength(8);
+    expect(page.match(/<img src="data:image\/png;base64,[^"]+" alt="[^"]+">/g)).toHaveLength(1 + 8);
     expect(page.match(/<svg class="overlay"/g)).toHaveLength(1 + 4);
     expect(page).toContain("Nearest to the predicted codes: row 2, column 3");
   }

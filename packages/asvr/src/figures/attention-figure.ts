@@ -96,7 +96,7 @@ function caseFigure({ figure, regions }: ShownCase, index: number): Markup {
     return html`<tr><th scope="row">${model}</th><td class="wrap">${answer}</td><td>${points(100 * share)}%</td><td class="text">${strongestCell(attention, grid.columns)}</td></tr>`;
   });
   return html`<section><h2>${question}</h2>
-<figure class="card figure"><figcaption>${image}</figcaption>${panels(maps)}
+<figure class="card figure"><figcaption>${image}</figcaption>${panels(regions[0]!, maps)}
 ${scroll(
   `Answers to case ${index + 1}`,
   html`<table><thead><tr><th scope="col">Model</th><th scope="col" class="text">Answer</th><th scope="col">Attention on the picture</th><th scope="col" class="text">Strongest cell</th></tr></thead><tbody>${rows}</tbody></table>`,

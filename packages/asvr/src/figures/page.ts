@@ -6,8 +6,8 @@ import { styleSheet } from "../report/style.js";
 
 const figureStyle = `
 .panels { display: grid; grid-template-columns: repeat(auto-fit, minmax(min(100%, 14rem), 1fr)); gap: 1rem; }
-.panels .overlay { width: 100%; height: auto; display: block; } .panels h3 { margin: 0 0 .4rem; overflow-wrap: anywhere; }
-.scale { display: flex; justify-content: space-between; gap: 1rem; font-size: .8rem; color: var(--muted); border-top: 8px solid; border-image: linear-gradient(to right, #05080cd1, #05080c00) 1; margin-top: .5rem; padding-top: .2rem; }
+.panels img { border-radius: 5px; } .panels .overlay, .panels img { width: 100%; height: auto; display: block; } .panels h3 { margin: 0 0 .4rem; overflow-wrap: anywhere; }
+.scale { display: flex; justify-content: space-between; gap: 1rem; font-size: .8rem; color: var(--muted); border-top: 8px solid; border-image: linear-gradient(to right, #2e3034, #fff) 1; margin-top: .5rem; padding-top: .2rem; }
 .figure table { margin-top: .8rem; }
 .thumbnails { display: flex; flex-wrap: wrap; gap: 1rem; list-style: none; padding: 0; margin: .6rem 0; }
 .thumbnails img { width: 6rem; height: 6rem; object-fit: contain; border-radius: 4px; }
@@ -49,19 +49,21 @@ export interface MapPanel {
   readonly ends: readonly [low: string, high: string];
 }
 
-/** Maps side by side, drawn as the report draws attention: titles and scales are text of the page. */
-export function panels(maps: readonly MapPanel[]): Markup {
-  return html`<div class="panels">${maps.map(({ title, label, picture, grid, values, brightest, ends }) => {
-    const map = overlay({
-      picture: dataUri(picture),
-      grid: [grid.rows, grid.columns],
-      aspect: grid.region.width / grid.region.height,
-      attention: values,
-      brightest,
-      label,
-    });
-    return html`<div><h3>${title}</h3>${map}<div class="scale"><span>${ends[0]}</span><span>${ends[1]}</span></div></div>`;
-  })}</div>`;
+/** A picture and its maps side by side, drawn as the report draws attention: titles and scales are text of the page. */
+export function panels(picture: Uint8Array, maps: readonly MapPanel[]): Markup {
+  return html`<div class="panels"><div><h3>Picture</h3>${inlineImage(picture, "The picture alone")}</div>${maps.map(
+    ({ title, label, picture, grid, values, brightest, ends }) => {
+      const map = overlay({
+        picture: dataUri(picture),
+        grid: [grid.rows, grid.columns],
+        aspect: grid.region.width / grid.region.height,
+        attention: values,
+        brightest,
+        label,
+      });
+      return html`<div><h3>${title}</h3>${map}<div class="scale"><span>${ends[0]}</span><span>${ends[1]}</span></div></div>`;
+    },
+  )}</div>`;
 }
 
 function dataUri(png: Uint8Array): string {

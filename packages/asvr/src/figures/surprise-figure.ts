@@ -95,7 +95,7 @@ function sectionOf({ figure, region, nearest }: SurpriseSection): Markup {
     ...nats.map((values, depth) => map(`Depth ${depth + 1}`, values, guessing)),
   ];
   return html`<section><h2>${target === "semantic" ? "Semantic" : "Appearance"} codes</h2>
-<figure class="card figure"><figcaption>${figure.image}</figcaption>${panels(maps)}</figure>
+<figure class="card figure"><figcaption>${figure.image}</figcaption>${panels(region, maps)}</figure>
 ${scroll(
   `Surprise of ${target} codes by depth`,
   html`<table><thead><tr><th scope="col">Depth</th><th scope="col">Nats a code</th><th scope="col">Guessing</th><th scope="col">Most likely code is right</th><th scope="col" class="text">Most surprising</th></tr></thead><tbody>${rows}</tbody></table>`,
