@@ -60,10 +60,8 @@ export async function attention(checkpoint: string, options: AttentionOptions): 
   if (json) printJson(cases === undefined ? found[0]!.summary : { cases: found.map(({ summary }) => summary) });
   else for (const { looked: one } of found) process.stdout.write(drawn(one, options));
   if (out !== undefined) {
-    const written = [
-      "index.html",
-      ...(cases === undefined ? caseFiles : found.map((_, index) => `case-${index + 1}/`)),
-    ];
+    const cased = found.map((_, index) => `case-${index + 1}/`);
+    const written = cases === undefined ? [...caseFiles, "index.html"] : ["index.html", ...cased];
     tellWritten(out, written, json);
   }
 }

@@ -42,7 +42,7 @@ thead th { white-space: normal; font-weight: 600; font-size: .8rem; color: var(-
 thead th.span { text-align: center; border-bottom: 1px solid var(--line); color: var(--ink); }
 th:first-child, td:first-child, .text { text-align: left; }
 tbody th { font-weight: 600; white-space: normal; min-width: 9.5rem; }
-tbody th small, .below { display: block; }
+th small, .below { display: block; }
 .below { white-space: normal; max-width: 11rem; margin-left: auto; }
 tbody tr:last-child > * { border-bottom: 0; }
 .dense th, .dense td { padding-inline: .45rem; } .dense tbody th { min-width: 8rem; }
