@@ -109,7 +109,7 @@ test.each([
   const resident = process.memoryUsage().rss;
   const started = performance.now();
   expect(() => loadLlava(folder)).toThrow(/holds \d+ weights of \d+ numbers|Too big/);
-  expect(performance.now() - started).toBeLessThan(5000);
+  expect(performance.now() - started).toBeLessThan(20_000);
   expect(process.memoryUsage().rss - resident).toBeLessThan(200 * 2 ** 20);
 });
 

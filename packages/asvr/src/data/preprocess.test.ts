@@ -102,7 +102,7 @@ test.each(["pad", "crop", "resize"] as const)("a very thin picture takes no more
     const data = new Uint8Array(width * height * 3).fill(200);
     const began = performance.now();
     const pixelValues = preprocess({ width, height, data }, { ...siglipPreprocessing, mode, size: 336 });
-    expect(performance.now() - began).toBeLessThan(5000); // it was minutes, or no memory was left
+    expect(performance.now() - began).toBeLessThan(30_000); // it was minutes, or no memory was left
     const middle = pixelValues[168 * 336 + 168]!;
     const shown = mode === "pad" ? 127 : 200; // a pixel in sixty thousand is not to be seen beside its padding
     expect(Math.abs(middle - (shown / 255 - 0.5) / 0.5)).toBeLessThan(0.02);
