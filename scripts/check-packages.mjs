@@ -1,8 +1,8 @@
 // What a stranger gets: packs both packages, looks into the archives, installs them into empty folders, sets up there, and
 // compiles and runs what the READMEs show. `node scripts/check-packages.mjs`; prints a line for each thing it has checked.
 //
-// Nothing of this clone is used but the archives, libtorch and the compiler of TypeScript. Everything is made in one
-// temporary folder, the cache of builds included, and deleted at the end.
+// Nothing of this clone is used but the archives and libtorch. Everything is made in one temporary folder, the cache of
+// builds and the compilers of TypeScript included, and deleted at the end.
 import assert from "node:assert/strict";
 import { spawn } from "node:child_process";
 import {
@@ -31,6 +31,8 @@ process.on("exit", () => {
 for (const signal of ["SIGINT", "SIGTERM", "SIGHUP"]) process.on(signal, () => process.exit(130));
 
 const cache = join(folder, "cache");
+// The oldest and the newest that the READMEs promise.
+const compilers = ["5.4.5", "7.0.2"];
 // npm tells what it starts where it runs; the npm of another folder must not hear of it.
 const inherited = Object.entries(process.env).filter(
   ([name]) => !/^(npm_(package|lifecycle|config_local)|INIT_CWD)/.test(name),
@@ -52,6 +54,7 @@ async function check() {
   assert(asvr.manifest.dependencies["@asvr/torch"] === torch.version, "asvr needs another version of @asvr/torch");
   linkLibtorch();
 
+  await installCompilers();
   const both = await install("both", [torch, asvr]);
   const installed = filesOf(both);
   await checkCommandsBeforeSetup(both, asvr);
@@ -122,6 +125,11 @@ async function install(name, packages) {
   return project;
 }
 
+async function installCompilers() {
+  const aliases = compilers.map((version) => `typescript-${version}@npm:typescript@${version}`);
+  await run("npm", ["install", "--prefix", folder, "--no-save", "--no-audit", "--no-fund", ...aliases], folder);
+}
+
 async function checkCommandsBeforeSetup(project, { version }) {
   const said = await run("npx", ["asvr", "--version"], project);
   assert(said === `${version}\n`, `asvr --version says ${said}`);
@@ -157,10 +165,12 @@ async function checkCommands(project) {
 async function compileExample(project, name) {
   const [, source] = /```ts\n([\s\S]*?)```/.exec(readFileSync(join(root, "packages", name, "README.md"), "utf8"));
   writeFileSync(join(project, "example.ts"), source);
-  const tsc = join(root, "node_modules", "typescript", "bin", "tsc");
   const options = ["--strict", "--module", "nodenext", "--moduleResolution", "nodenext", "--target", "es2022"];
-  await run(process.execPath, [tsc, ...options, "example.ts"], project);
-  passed(`the example of packages/${name}/README.md passes tsc --strict`);
+  for (const version of compilers) {
+    const tsc = join(folder, "node_modules", `typescript-${version}`, "bin", "tsc");
+    await run(process.execPath, [tsc, ...options, "example.ts"], project);
+  }
+  passed(`the example of packages/${name}/README.md passes tsc --strict of TypeScript ${compilers.join(" and ")}`);
 }
 
 async function runExample(project, expected) {

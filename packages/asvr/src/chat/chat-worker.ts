@@ -40,7 +40,7 @@ function serve(model: ChatModel): void {
     else {
       engine[Symbol.dispose]();
       model[Symbol.dispose]();
-      port.close();
+      port.unref(); // nothing is awaited: the thread ends. Deno has no `close` here
     }
   });
   tell({ kind: "opened", name: model.name, contextLength: model.contextLength, drawing: model.drawing });
@@ -50,5 +50,5 @@ try {
   serve(await openChatModel(path, open));
 } catch (error) {
   tell({ kind: "failed", error: describe(error) });
-  port.close();
+  port.unref();
 }

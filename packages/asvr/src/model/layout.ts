@@ -61,8 +61,17 @@ export function readoutOf(batch: PackedBatch, alignment: Alignment | null, devic
   }));
 }
 
+interface ReadColumns {
+  columns: Int32Array;
+  count: number;
+  stateAt: (position: number) => number;
+}
+
 /** The columns of a readout: those of `positions`, which are flat indices, row by row. */
-export function readColumns({ rows, length }: Pick<PackedBatch, "rows" | "length">, positions: Iterable<number>) {
+export function readColumns(
+  { rows, length }: Pick<PackedBatch, "rows" | "length">,
+  positions: Iterable<number>,
+): ReadColumns {
   const byRow = Array.from({ length: rows }, () => new Map<number, number>()); // column -> its place
   for (const position of positions) {
     const places = byRow[Math.floor(position / length)]!;
