@@ -128,7 +128,7 @@ function trainingProcess(folder: string) {
   const program = `
     import { runnerImport } from "vite";
     const resolve = { alias: { "@asvr/torch": ${JSON.stringify(join(here, "..", "..", "..", "torch", "src", "index.ts"))} } };
-    const config = { configFile: false, logLevel: "error", oxc: { target: "es2022" }, resolve };
+    const config = { configFile: false, logLevel: "error", esbuild: { target: "es2022" }, resolve };
     const { module } = await runnerImport(${JSON.stringify(join(here, "fixture.ts"))}, config);
     await module.trainAndTell(${JSON.stringify(folder)});
   `;
