@@ -27,6 +27,21 @@ const corpus: [what: string, content: Buffer, message: RegExp][] = [
   ["an announced header of 2^64 - 1", file("{}", bytes(0), 2n ** 64n - 1n), /18446744073709551615/],
   ["a header past the end", file("{}", bytes(0), 3n), /announced, but the file has only 10/],
   ["no header", file(""), /does not begin with '{'/],
+  [
+    "a million small tensors",
+    file(`{"a":[${'"b",'.repeat(1_100_000)}0]}`),
+    /2200002 quotes and 1100000 commas, more than/,
+  ],
+  [
+    "a shape of millions of sizes",
+    file(one("U8", 7, [0, 1]).replace("7", `[${"0,".repeat(2_100_000)}0]`)),
+    /more than any model's/,
+  ],
+  [
+    "a name of megabytes",
+    file(`{"${"n".repeat(9_000_000)}":7}`),
+    /^[^…]{1,400}n… ?.*: its description is not an object/,
+  ],
   ["space before the header", file(" {}"), /does not begin with '{'/],
   ["an array", file("[]"), /does not begin with '{'/],
   ["broken JSON", file('{"a":'), /is not JSON/],

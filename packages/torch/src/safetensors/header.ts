@@ -17,6 +17,8 @@ export interface Header {
 
 /** The format's own limit: a longer header is an attempt to exhaust memory. */
 export const MAX_HEADER_BYTES = 100_000_000;
+/** Quotes or commas of a header. A tensor has fourteen quotes; the largest shards have some ten thousand tensors. */
+const MAX_MARKS = 2_000_000;
 export const METADATA_KEY = "__metadata__";
 
 /**
@@ -61,7 +63,7 @@ export function parseHeader(bytes: Uint8Array, dataBytes: number, file: string):
   for (const [name, value] of Object.entries(described)) {
     entries.set(
       name,
-      entryOf(value, (problem) => fail(`tensor ${JSON.stringify(name)}: ${problem}`)),
+      entryOf(value, (problem) => fail(`tensor ${quoted(name)}: ${problem}`)),
     );
   }
   requireGapless(entries, dataBytes, fail);
@@ -70,8 +72,17 @@ export function parseHeader(bytes: Uint8Array, dataBytes: number, file: string):
 
 type Fail = (problem: string) => never;
 
+const MAX_QUOTED = 200;
+
+/** A value of a file as a message shows it: JSON, cut where it is long. */
+function quoted(value: unknown): string {
+  const text = String(JSON.stringify(value));
+  return text.length > MAX_QUOTED ? `${text.slice(0, MAX_QUOTED)}…` : text;
+}
+
 function parseObject(bytes: Uint8Array, fail: Fail): Record<string, unknown> {
   if (bytes[0] !== 0x7b) fail("the header does not begin with '{'");
+  requireModest(bytes, fail);
   let parsed: unknown;
   let text = "";
   try {
@@ -81,8 +92,21 @@ function parseObject(bytes: Uint8Array, fail: Fail): Record<string, unknown> {
     fail(`the header is not JSON: ${(error as Error).message}`);
   }
   const twice = duplicateKey(text);
-  if (twice !== undefined) fail(`the header has the key ${JSON.stringify(twice)} twice`);
+  if (twice !== undefined) fail(`the header has the key ${quoted(twice)} twice`);
   return parsed as Record<string, unknown>;
+}
+
+/** Small parts cost far more than their bytes once they are parsed: they are counted before that. */
+function requireModest(bytes: Uint8Array, fail: Fail): void {
+  let quotes = 0;
+  let commas = 0;
+  for (const byte of bytes) {
+    if (byte === 0x22) quotes++;
+    else if (byte === 0x2c) commas++;
+  }
+  if (Math.max(quotes, commas) > MAX_MARKS) {
+    fail(`its header has ${quotes} quotes and ${commas} commas, more than any model's (${MAX_MARKS})`);
+  }
 }
 
 function entryOf(value: unknown, fail: Fail): SafetensorsEntry {
@@ -93,10 +117,10 @@ function entryOf(value: unknown, fail: Fail): SafetensorsEntry {
     const hint = /^F[48]/.test(String(dtypeName))
       ? ": its numbers are quantised; give the model in bfloat16 or float16"
       : "";
-    return fail(`dtype ${JSON.stringify(dtypeName)} is not one that can be read here${hint}`);
+    return fail(`dtype ${quoted(dtypeName)} is not one that can be read here${hint}`);
   }
-  if (!isSizes(shape)) return fail(`shape ${JSON.stringify(shape)} is not a list of sizes`);
-  if (!isSizes(offsets) || offsets.length !== 2) return fail(`data_offsets ${JSON.stringify(offsets)} is not a range`);
+  if (!isSizes(shape)) return fail(`shape ${quoted(shape)} is not a list of sizes`);
+  if (!isSizes(offsets) || offsets.length !== 2) return fail(`data_offsets ${quoted(offsets)} is not a range`);
   const [begin, end] = offsets as [number, number];
   if (begin > end) fail(`it ends at byte ${end}, before it begins at ${begin}`);
   let bytes = dtypeBytes(dtype);

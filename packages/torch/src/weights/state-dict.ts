@@ -9,6 +9,9 @@ export interface FoundTensors {
 const MAX_DEPTH = 100;
 /** One dict may be in many places of another: what is visited, not what is there, has to be bounded. */
 const MAX_VISITS = 1_000_000;
+/** A name is spelled out once for each tensor: half a megabyte of keys can make gigabytes of names. */
+const MAX_NAME = 4096;
+const MAX_NAMES = 64 * 2 ** 20;
 
 /**
  * Finds tensors in nested dicts, lists and tuples. A name is the keys on the way, joined by dots.
@@ -19,22 +22,27 @@ const MAX_VISITS = 1_000_000;
 export function findTensors(root: PickleValue, inside: string | undefined, fail: Fail): FoundTensors {
   const chosen = inside ?? choose(root, fail);
   const start = at(root, chosen);
-  if (start === undefined) return fail(`there is no ${JSON.stringify(chosen)} in it. There are: ${keysOf(root)}`);
+  if (start === undefined) return fail(`there is no ${quoted(chosen)} in it. There are: ${keysOf(root)}`);
   const tensors = new Map<string, PickledTensor>();
   const open = new Set<PickleValue>();
   let visits = 0;
+  let letters = 0;
   const visit = (value: PickleValue, name: string, depth: number): void => {
     if (++visits > MAX_VISITS) fail("its dicts hold more than any state dict does");
     if (value instanceof PickledTensor) {
-      if (tensors.has(name)) fail(`two tensors are named ${JSON.stringify(name)}`);
+      if (tensors.has(name)) fail(`two tensors are named ${quoted(name)}`);
       tensors.set(name, value);
       return;
     }
     if (!isContainer(value)) return;
     if (depth > MAX_DEPTH) fail(`its dicts are nested more than ${MAX_DEPTH} deep`);
-    if (open.has(value)) fail(`${JSON.stringify(name)} holds itself`);
+    if (open.has(value)) fail(`${quoted(name)} holds itself`);
     open.add(value);
     for (const [key, element] of value.entries()) {
+      const length = name.length + 1 + keyText(key).length;
+      letters += length;
+      if (length > MAX_NAME) fail(`a name in it has ${length} letters: ${quoted(`${name}.${keyText(key)}`)}`);
+      if (letters > MAX_NAMES) fail("its names are longer together than those of any state dict");
       if (isContainer(element) || element instanceof PickledTensor) visit(element, join(name, key), depth + 1);
       else visits++;
     }
@@ -48,7 +56,7 @@ function choose(root: PickleValue, fail: Fail): string {
   if (!(root instanceof Map) || holdsTensors(root)) return "";
   const holding = [...root].filter(([, value]) => holdsTensors(value)).map(([key]) => String(key));
   if (holding.length > 1) {
-    fail(`tensors are in ${holding.map((key) => JSON.stringify(key)).join(", ")}: say which to open, by \`inside\``);
+    fail(`tensors are in ${holding.slice(0, 20).map(quoted).join(", ")}: say which to open, by \`inside\``);
   }
   return holding[0] ?? "";
 }
@@ -81,8 +89,13 @@ function keyText(key: PickleValue): string {
 
 function keysOf(root: PickleValue): string {
   if (!(root instanceof Map)) return "no keys";
-  const keys = [...root.keys()].slice(0, 20).map((key) => JSON.stringify(keyText(key)));
+  const keys = [...root.keys()].slice(0, 20).map((key) => quoted(keyText(key)));
   return `${keys.join(", ")}${root.size > 20 ? ` and ${root.size - 20} more` : ""}`;
+}
+
+/** A name as a message shows it. */
+function quoted(name: string): string {
+  return JSON.stringify(name.length > 100 ? `${name.slice(0, 100)}…` : name);
 }
 
 function isContainer(value: PickleValue): value is Map<PickleValue, PickleValue> | readonly PickleValue[] {
