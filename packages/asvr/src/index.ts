@@ -57,7 +57,7 @@ export { type PackedBatch, type PackingOptions, packSamples } from "./data/packi
 export { loadPictures } from "./data/picture-set.js";
 export { type Preprocessing, padToSquare, preprocess, siglipPreprocessing } from "./data/preprocess.js";
 export { type LlavaRecord, loadRecords, type RecordOptions, type Records } from "./data/records.js";
-export { type Resampling, resize } from "./data/resize.js";
+export { type Resampling, type ResizeOptions, resize } from "./data/resize.js";
 export { buildSamples, type ImageRef, type ImageTokenCount, type Sample, type SampleOptions } from "./data/samples.js";
 export { tilesOf } from "./data/tiles.js";
 export * from "./data/tiling.js";
