@@ -24,6 +24,19 @@ const picture = () => sharp(colours, { raw: { width: 3, height: 2, channels: 3 }
 const noise = Uint8Array.from({ length: 40 * 40 * 3 }, (_, at) => (at * 7919) % 251);
 const noisy = () => sharp(noise, { raw: { width: 40, height: 40, channels: 3 } });
 
+test("pictures that fail beside others are told by their own words", async () => {
+  const own = { "zstd.tif": /ZSTD/, "lab.tif": /labq/, "cmyk.jpg": /^read$/ };
+  const told = Array.from({ length: 60 }, async (_, at) => {
+    const [name, words] = Object.entries(own)[at % 3]!;
+    const said = await decodeImage(join(fixtures, name)).then(
+      () => "read",
+      (error: Error) => error.message,
+    );
+    expect(said).toMatch(words);
+  });
+  await Promise.all(told);
+});
+
 describe("decoding", () => {
   test.each(["png", "webp", "tiff", "gif"] as const)("%s without loss", async (format) => {
     const bytes = await picture().toFormat(format, { lossless: true, compression: "none" }).toBuffer();

@@ -4,6 +4,7 @@ import { extname } from "node:path";
 import { GIT_LFS_POINTER, isGitLfsPointer } from "@asvr/torch/files";
 import sharp from "sharp";
 import { DataError, ResourceError } from "../errors.js";
+import { DecodingTurns } from "./decoding-turns.js";
 import { type FaultKind, faultError } from "./faults.js";
 import { endings, formatOf, hasFrames, knownEndings } from "./picture-format.js";
 
@@ -87,7 +88,7 @@ function tooManyBytes(file: string, bytes: number, most: number): DataError {
 
 async function decodeBytes(content: Uint8Array, file: string, options: DecodeOptions): Promise<RgbImage> {
   const bytes = Buffer.from(content.buffer, content.byteOffset, content.byteLength); // the same memory
-  const { maxPixels = 50_000_000, misnamed = "refuse", orientation = "apply" } = options;
+  const { misnamed = "refuse" } = options;
   const refuse = refusal(file);
   if (isGitLfsPointer(bytes)) throw refuse("git-lfs-pointer", `${GIT_LFS_POINTER}.`);
   const format = formatOf(bytes);
@@ -100,37 +101,55 @@ async function decodeBytes(content: Uint8Array, file: string, options: DecodeOpt
   if (misnamed === "refuse" && knownEndings.has(ending) && !(endings[format] as readonly string[]).includes(ending)) {
     throw refuse("misnamed-image", `its content is ${format}. Rename it (or set misnamed: "accept").`);
   }
-  const animated = () => refuse("animated-image", "it has several frames or pages. Keep one of them.");
-  if (hasFrames(bytes, format)) throw animated();
+  if (hasFrames(bytes, format)) throw refuse("animated-image", SEVERAL_FRAMES);
+  const decode = () => pixelsOf(bytes, file, options);
   try {
-    const { width, height, pages, space, depth } = await sharp(bytes, { limitInputPixels: false }).metadata();
-    if (width * height > maxPixels) {
-      throw refuse(
-        "too-many-pixels",
-        `${width} x ${height} pixels are over ${maxPixels}. Shrink it (or raise maxPixels).`,
-      );
-    }
-    if (Math.max(width, height) > MAX_SIDE) {
-      throw refuse("too-many-pixels", `${width} x ${height}: a side is over ${MAX_SIDE} pixels. Cut it into pieces.`);
-    }
-    if ((pages ?? 1) > 1) throw animated();
-    const input = sharp(bytes, {
-      limitInputPixels: maxPixels,
-      failOn: "error", // a truncated file fails, stray bytes between markers do not: as Pillow
-      ignoreIcc: true,
-    });
-    const turned = orientation === "apply" ? input.autoOrient() : input;
-    const isInk = space === "cmyk" && depth === "uchar";
-    const plain = turned.removeAlpha().timeout({ seconds: DECODE_SECONDS });
-    const pixels = isInk ? plain.pipelineColourspace("cmyk").toColourspace("cmyk") : plain.toColourspace("srgb");
-    const { data: raw, info } = await pixels.raw({ depth: "uchar" }).toBuffer({ resolveWithObject: true });
-    const data = new Uint8Array(raw.buffer, raw.byteOffset, raw.byteLength);
-    const rgb = isInk ? rgbOfInk(data) : threeChannels(data, info.channels);
-    return { width: info.width, height: info.height, data: rgb };
+    return await turns.together(decode);
   } catch (error) {
     if (error instanceof DataError) throw error;
-    throw asFault(error as Error, file);
+    if (/timeout/i.test((error as Error).message)) throw asFault(error as Error, file);
   }
+  try {
+    return await turns.alone(decode);
+  } catch (error) {
+    throw error instanceof DataError ? error : asFault(error as Error, file);
+  }
+}
+
+const SEVERAL_FRAMES = "it has several frames or pages. Keep one of them.";
+const turns = new DecodingTurns();
+
+/** What the decoder makes of a picture. @throws DataError for a size or number of frames, else the decoder's own error */
+async function pixelsOf(
+  bytes: Buffer,
+  file: string,
+  { maxPixels = 50_000_000, orientation = "apply" }: DecodeOptions,
+): Promise<RgbImage> {
+  const refuse = refusal(file);
+  const { width, height, pages, space, depth } = await sharp(bytes, { limitInputPixels: false }).metadata();
+  if (width * height > maxPixels) {
+    throw refuse(
+      "too-many-pixels",
+      `${width} x ${height} pixels are over ${maxPixels}. Shrink it (or raise maxPixels).`,
+    );
+  }
+  if (Math.max(width, height) > MAX_SIDE) {
+    throw refuse("too-many-pixels", `${width} x ${height}: a side is over ${MAX_SIDE} pixels. Cut it into pieces.`);
+  }
+  if ((pages ?? 1) > 1) throw refuse("animated-image", SEVERAL_FRAMES);
+  const input = sharp(bytes, {
+    limitInputPixels: maxPixels,
+    failOn: "error", // a truncated file fails, stray bytes between markers do not: as Pillow
+    ignoreIcc: true,
+  });
+  const turned = orientation === "apply" ? input.autoOrient() : input;
+  const isInk = space === "cmyk" && depth === "uchar";
+  const plain = turned.removeAlpha().timeout({ seconds: DECODE_SECONDS });
+  const pixels = isInk ? plain.pipelineColourspace("cmyk").toColourspace("cmyk") : plain.toColourspace("srgb");
+  const { data: raw, info } = await pixels.raw({ depth: "uchar" }).toBuffer({ resolveWithObject: true });
+  const data = new Uint8Array(raw.buffer, raw.byteOffset, raw.byteLength);
+  const rgb = isInk ? rgbOfInk(data) : threeChannels(data, info.channels);
+  return { width: info.width, height: info.height, data: rgb };
 }
 
 /** Errors of opening a file that say nothing of the file. */

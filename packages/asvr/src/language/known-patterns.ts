@@ -31,7 +31,7 @@ export const knownPatterns: ReadonlySet<string> = new Set([
   ...["\\p{N}", "\\p{N}+", "\\p{N}{1,3}", "\\s+", "\\s", " {2,}", "[\\r\\n]+", "\\n"],
 ]);
 
-/** More than half as many again as any published pattern has. */
+/** The most repetitions of a pattern that is compiled: published patterns have 16 at most. */
 const MOST_REPETITIONS = 24;
 
 /**

@@ -96,11 +96,12 @@ export async function openParquet(file: string, { pictures, imagesFolder, cache 
  * @throws Error
  */
 function requireLayout(metadata: FileMetaData, byteLength: number): void {
+  const schema = parquetSchema(metadata);
   const ranges: [start: number, end: number][] = [];
   for (const { columns } of metadata.row_groups) {
     for (const { meta_data: column } of columns) {
       if (!column) throw new Error("a column has no description");
-      let node: SchemaTree | undefined = parquetSchema(metadata);
+      let node: SchemaTree | undefined = schema;
       for (const name of column.path_in_schema) node = node?.children.find(({ element }) => element.name === name);
       if (!node) throw new Error(`column ${JSON.stringify(column.path_in_schema.join("."))} is not in its schema`);
       const start = Number(column.dictionary_page_offset || column.data_page_offset);
