@@ -1,7 +1,7 @@
 import { spawn } from "node:child_process";
 import { readdir, readFile, rm } from "node:fs/promises";
-import { join } from "node:path";
-import { fileURLToPath } from "node:url";
+import { createRequire } from "node:module";
+import { dirname, join } from "node:path";
 import type { Recipe } from "asvr";
 import { BenchError } from "../harness/sides.js";
 
@@ -16,7 +16,7 @@ const splits = ["test-seen", "test-novel"] as const;
 /** Share of right answers on each test set: the mean over the types of its questions. */
 export type Scores = Record<(typeof splits)[number], number>;
 
-const main = fileURLToPath(new URL("../bin/asvr.js", import.meta.resolve("asvr")));
+const main = join(dirname(createRequire(import.meta.url).resolve("asvr/package.json")), "bin", "asvr.js");
 
 /** Runs the demo's command into a folder that is made anew. @returns its wall time in seconds */
 export async function asvrCommand(folder: string, { quick, jobs }: { quick: boolean; jobs: number }): Promise<number> {
