@@ -1,5 +1,5 @@
-// Writes, for a chosen list of operators, from their schemas: src/operators.generated.ts, typed methods and functions;
-// and native/direct.generated.cc, which names their typed C++ functions.
+// Writes, for a chosen list of operators, from their schemas: src/operators.generated.ts, typed functions and, of those
+// whose first argument is a tensor, methods; and native/direct.generated.cc, which names their typed C++ functions.
 // `node scripts/generate.mjs`; with --check it only says whether the files are up to date.
 import { existsSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
@@ -11,18 +11,21 @@ const build = latestBuild();
 process.dlopen(holder, build.addon);
 const native = holder.exports;
 
-// "operator.overload", or "operator.overload as name". Two lines of one name: its second argument decides which; of a
-// reduction, whether dimensions are given.
-const chosen = readFileSync(join(root, "scripts", "operators.txt"), "utf8")
-  .split("\n")
-  .map((line) => line.replace(/#.*/, "").trim())
-  .filter(Boolean)
-  .map((line) => {
-    const [, operator, overload = "", name] = /^(\w+)(?:\.(\w+))?(?: as (\w+))?$/.exec(line);
-    const described = native.findOperator(`aten::${operator}`, overload);
-    if (!described) throw new Error(`operators.txt: libtorch has no aten::${line}`);
-    return { operator, overload, name: name ?? camel(operator), constant: constant(operator, overload), ...described };
-  });
+// "# Group", then its operators: "operator.overload", or "operator.overload as name". Two lines of one name: its second
+// argument decides which; of a reduction, whether dimensions are given.
+let group = "";
+const chosen = [];
+for (const line of readFileSync(join(root, "scripts", "operators.txt"), "utf8").split("\n")) {
+  if (line.startsWith("#")) group = line.slice(1).trim();
+  else if (line !== "") chosen.push({ group, ...readOperator(line) });
+}
+
+function readOperator(line) {
+  const [, operator, overload = "", name] = /^(\w+)(?:\.(\w+))?(?: as (\w+))?$/.exec(line) ?? [];
+  const described = operator && native.findOperator(`aten::${operator}`, overload);
+  if (!described) throw new Error(`operators.txt: libtorch has no aten::${line}`);
+  return { operator, overload, name: name ?? camel(operator), constant: constant(operator, overload), ...described };
+}
 
 function camel(name) {
   const [, body, tail] = /^_*(.*?)(_*)$/.exec(name);
@@ -74,27 +77,32 @@ const reserved = new Set(["in", "from", "function", "default", "var"]);
 
 function parametersOf(op) {
   let list = "first";
-  return op.arguments.map(([name, type, hasDefault, fixedSize], index) => {
+  return op.arguments.map(([name, type, hasDefault, fixedSize]) => {
     if (silent.has(type) || name === "pin_memory") return { silent: true };
     const mapped = typeOf(type, fixedSize, list);
     if (type.includes("[]")) list = "next";
     if (!mapped) throw new Error(`${op.operator}: type ${type} of ${name} has no mapping`);
-    const self = index === 0 && name === "self" && type === "Tensor";
     const label = reserved.has(camel(name)) ? `${camel(name)}_` : camel(name);
-    return { self, name: label, omissible: hasDefault || type.endsWith("?"), ...mapped };
+    return { name: label, omissible: hasDefault || type.endsWith("?"), ...mapped };
   });
 }
 
-function resultOf(op) {
+/** Whether it is a method of its first argument. (Of `where` the second is `self`: PyTorch's method is another one.) */
+function isMethod(op) {
+  const [first, ...others] = op.arguments;
+  return first?.[1] === "Tensor" && !others.some(([name]) => name === "self");
+}
+
+function resultOf(op, first) {
   const one = (type, alias) => {
-    if (alias === 0) return { type: "this", make: () => "this" };
+    if (alias === 0) return { type: first === "this" ? "this" : "Tensor", make: () => first };
     if (type === "Tensor") return { type: "Tensor", make: (v) => `toTensor(${v} as number)` };
     if (type === "Tensor[]") return { type: "Tensor[]", make: (v) => `(${v} as number[]).map(toTensor)` };
     if (type === "bool") return { type: "boolean", make: (v) => `${v} as boolean` };
     return { type: "number", make: (v) => `${v} as number` };
   };
   if (op.returns.length === 0) return { type: "void", make: (v) => v };
-  if (op.returns.length === 1) return one(op.returns[0], op.aliases[0]);
+  if (op.returns.length === 1) return { ...one(op.returns[0], op.aliases[0]), isFirst: op.aliases[0] === 0 };
   const parts = op.returns.map((type, i) => one(type, op.aliases[i]));
   return {
     type: `[${parts.map((part) => part.type).join(", ")}]`,
@@ -102,27 +110,26 @@ function resultOf(op) {
   };
 }
 
-function emit(op, isMethod) {
+/**
+ * One operator's code. Both forms call libtorch themselves, so that neither costs more than the other.
+ * @param first what stands for its first argument: "this" in a method, else that argument's name
+ */
+function emit(op, first) {
   const parameters = parametersOf(op);
-  const shown = parameters.filter((p) => !p.silent && !(isMethod && p.self));
+  const shown = parameters.filter((p, i) => !p.silent && !(i === 0 && first === "this"));
   for (let i = shown.length - 1, open = true; i >= 0; i--) {
     open &&= shown[i].omissible;
     shown[i].optional = open;
   }
-  const lowered = parameters.map((p) => {
-    if (p.silent) return "undefined";
-    if (p.self && isMethod) return "this.handle";
-    return p.lower(p.name);
-  });
+  const lowered = parameters.map((p, i) => (p.silent ? "undefined" : p.lower(i === 0 ? first : p.name)));
   while (lowered.at(-1) === "undefined") lowered.pop();
-  const result = resultOf(op);
+  const result = resultOf(op, first);
   const call = runCall(op, lowered, shown.length > 0 ? parameters.filter((p) => p.optional) : []);
-  const signature = shown.map((p) => `${p.name}${p.optional ? "?" : ""}: ${p.type}`).join(", ");
-  const body =
-    result.type === "this" || result.type === "void"
-      ? `${call};${result.type === "this" ? " return this;" : ""}`
-      : `return ${result.make(call)};`;
-  return { signature, body, result: result.type, schema: op.schema };
+  const signature = shown.map((p) => `${p.name}${p.optional ? "?" : ""}: ${p.type}`);
+  let body = `return ${result.make(call)};`;
+  if (result.type === "void") body = `${call};`;
+  if (result.isFirst) body = `${call}; return ${first};`;
+  return { signature, body, result: result.type };
 }
 
 /** What is not given is not passed either: an argument that is not there costs the addon nothing to read. */
@@ -138,34 +145,50 @@ function runCall(op, lowered, optional) {
   return `(${isBare} ? ${run(required)} : ${run(lowered)})`;
 }
 
-const methods = new Map();
-const functions = [];
-for (const op of chosen) {
-  const isMethod = op.arguments[0]?.[0] === "self" && op.arguments[0][1] === "Tensor";
-  if (!isMethod) functions.push({ name: op.name, ...emit(op, false) });
-  else methods.set(op.name, [...(methods.get(op.name) ?? []), { ...emit(op, true), second: op.arguments[1]?.[1] }]);
+/** The code of the operators that share a name. */
+function emitAll(variants, form) {
+  const firstOf = (op) => (form === "method" ? "this" : parametersOf(op)[0].name);
+  const emitted = variants.map((op) => ({ second: op.arguments[1]?.[1], ...emit(op, firstOf(op)) }));
+  if (emitted.length === 1) return emitted[0];
+  const skipped = form === "method" ? 0 : 1; // the first argument is the same in both
+  const nameOf = (parameter) => parameter.split(/[?:]/)[0];
+  const whole = emitted.find(({ second }) => second === "ScalarType?"); // over all dimensions: (dtype)
+  if (whole) {
+    const v = emitted.find((variant) => variant !== whole);
+    const own = v.signature.slice(skipped).map(nameOf);
+    const isWhole = own.slice(0, -1).map((parameter) => `${parameter} === undefined`);
+    return { ...v, body: `if (${isWhole.join(" && ")}) { ${whole.body} } ${v.body}` };
+  }
+  const [scalar, tensor] = emitted[0].second === "Scalar" ? emitted : [emitted[1], emitted[0]];
+  const other = nameOf(scalar.signature[skipped]);
+  return {
+    ...scalar,
+    signature: scalar.signature.with(skipped, `${other}: Tensor | number | boolean`),
+    body: `if (typeof ${other} === "object") { ${tensor.body} } ${scalar.body}`,
+  };
+}
+
+function documentation(variants, indent) {
+  const lines = [...variants.map(({ schema }) => `\`${schema}\``), `@group ${variants[0].group}`];
+  return `${indent}/**\n${lines.map((line) => `${indent} * ${line}\n`).join("")}${indent} */\n`;
 }
 
 function emitMethod(name, variants) {
-  const doc = variants.map((v) => `   * \`${v.schema}\``).join("\n");
-  if (variants.length === 1) {
-    const [v] = variants;
-    return `  /**\n${doc}\n   */\n  ${name}(${v.signature}): ${v.result} { ${v.body} }`;
-  }
-  const whole = variants.find(({ second }) => second === "ScalarType?"); // over all dimensions: (dtype)
-  if (whole) {
-    const v = variants.find((variant) => variant !== whole);
-    const own = v.signature.split(", ").map((parameter) => parameter.split(/[?:]/)[0]);
-    const isWhole = own.slice(0, -1).map((parameter) => `${parameter} === undefined`);
-    const body = `if (${isWhole.join(" && ")}) { ${whole.body} } ${v.body}`;
-    return `  /**\n${doc}\n   */\n  ${name}(${v.signature}): ${v.result} { ${body} }`;
-  }
-  const [scalar, tensor] = variants[0].second === "Scalar" ? variants : [variants[1], variants[0]];
-  const rest = scalar.signature.split(", ").slice(1).join(", ");
-  const parameter = scalar.signature.split(":")[0];
-  const body = `if (typeof ${parameter} === "object") { ${tensor.body} } ${scalar.body}`;
-  return `  /**\n${doc}\n   */\n  ${name}(${parameter}: Tensor | number | boolean${rest ? `, ${rest}` : ""}): ${scalar.result} { ${body} }`;
+  const { signature, result, body } = emitAll(variants, "method");
+  return `${documentation(variants, "  ")}  ${name}(${signature.join(", ")}): ${result} { ${body} }`;
 }
+
+/** A name that the language keeps can't be declared, but it can be exported: `F.var`. */
+function emitFunction(name, variants) {
+  const { signature, result, body } = emitAll(variants, "function");
+  const code = (declared) => `function ${declared}(${signature.join(", ")}): ${result} { ${body} }`;
+  const written = reserved.has(name) ? `${code(`${name}_`)}\nexport { ${name}_ as ${name} };` : `export ${code(name)}`;
+  return documentation(variants, "") + written;
+}
+
+const functions = new Map();
+for (const op of chosen) functions.set(op.name, [...(functions.get(op.name) ?? []), op]);
+const methods = [...functions].filter(([, [op]]) => isMethod(op));
 
 const constants = chosen.map((op) => `const ${op.constant} = new Operator("aten::${op.operator}", "${op.overload}");`);
 const text = `// Generated by scripts/generate.mjs from libtorch's schemas and scripts/operators.txt. Do not edit.
@@ -179,15 +202,15 @@ ${constants.join("\n")}
 
 const results = <T>(values: unknown, make: (values: unknown[]) => T): T => make(values as unknown[]);
 
-/** The operators whose first argument is \`self\`, as methods: every Tensor has them. */
+/** The operators whose first argument is a tensor, as its methods: \`x.relu()\` is \`F.relu(x)\`. */
 export abstract class TensorMethods {
   /** @internal */
   abstract get handle(): number;
 
-${[...methods].map(([name, variants]) => emitMethod(name, variants)).join("\n\n")}
+${methods.map(([name, variants]) => emitMethod(name, variants)).join("\n\n")}
 }
 
-${functions.map((f) => `/**\n * \`${f.schema}\`\n */\nexport function ${f.name}(${f.signature}): ${f.result} { ${f.body} }`).join("\n\n")}
+${[...functions].map(([name, variants]) => emitFunction(name, variants)).join("\n\n")}
 `;
 
 /** The struct in ATen's headers that holds an operator's typed function. */
@@ -259,4 +282,4 @@ for (const [path, content] of [
     process.exitCode = 1;
   }
 }
-process.stdout.write(`${chosen.length} operators, ${methods.size} methods, ${functions.length} functions\n`);
+process.stdout.write(`${chosen.length} operators, ${methods.length} methods, ${functions.size} functions\n`);

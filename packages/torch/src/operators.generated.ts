@@ -182,7 +182,7 @@ const FOREACH_ADD__SCALAR_ = new Operator("aten::_foreach_add_", "Scalar");
 
 const results = <T>(values: unknown, make: (values: unknown[]) => T): T => make(values as unknown[]);
 
-/** The operators whose first argument is `self`, as methods: every Tensor has them. */
+/** The operators whose first argument is a tensor, as its methods: `x.relu()` is `F.relu(x)`. */
 export abstract class TensorMethods {
   /** @internal */
   abstract get handle(): number;
@@ -190,806 +190,1809 @@ export abstract class TensorMethods {
   /**
    * `aten::add.Tensor(Tensor self, Tensor other, *, Scalar alpha=1) -> Tensor`
    * `aten::add.Scalar(Tensor self, Scalar other, Scalar alpha=1) -> Tensor`
+   * @group Arithmetic
    */
   add(other: Tensor | number | boolean, alpha?: number | boolean): Tensor { if (typeof other === "object") { return toTensor((alpha === undefined ? ADD_TENSOR.run(this.handle, other.handle) : ADD_TENSOR.run(this.handle, other.handle, alpha)) as number); } return toTensor((alpha === undefined ? ADD_SCALAR.run(this.handle, other) : ADD_SCALAR.run(this.handle, other, alpha)) as number); }
 
   /**
    * `aten::sub.Tensor(Tensor self, Tensor other, *, Scalar alpha=1) -> Tensor`
    * `aten::sub.Scalar(Tensor self, Scalar other, Scalar alpha=1) -> Tensor`
+   * @group Arithmetic
    */
   sub(other: Tensor | number | boolean, alpha?: number | boolean): Tensor { if (typeof other === "object") { return toTensor((alpha === undefined ? SUB_TENSOR.run(this.handle, other.handle) : SUB_TENSOR.run(this.handle, other.handle, alpha)) as number); } return toTensor((alpha === undefined ? SUB_SCALAR.run(this.handle, other) : SUB_SCALAR.run(this.handle, other, alpha)) as number); }
 
   /**
    * `aten::mul.Tensor(Tensor self, Tensor other) -> Tensor`
    * `aten::mul.Scalar(Tensor self, Scalar other) -> Tensor`
+   * @group Arithmetic
    */
   mul(other: Tensor | number | boolean): Tensor { if (typeof other === "object") { return toTensor(MUL_TENSOR.run(this.handle, other.handle) as number); } return toTensor(MUL_SCALAR.run(this.handle, other) as number); }
 
   /**
    * `aten::div.Tensor(Tensor self, Tensor other) -> Tensor`
    * `aten::div.Scalar(Tensor self, Scalar other) -> Tensor`
+   * @group Arithmetic
    */
   div(other: Tensor | number | boolean): Tensor { if (typeof other === "object") { return toTensor(DIV_TENSOR.run(this.handle, other.handle) as number); } return toTensor(DIV_SCALAR.run(this.handle, other) as number); }
 
   /**
    * `aten::pow.Tensor_Scalar(Tensor self, Scalar exponent) -> Tensor`
+   * @group Arithmetic
    */
   pow(exponent: number | boolean): Tensor { return toTensor(POW_TENSOR_SCALAR.run(this.handle, exponent) as number); }
 
   /**
    * `aten::neg(Tensor self) -> Tensor`
+   * @group Arithmetic
    */
   neg(): Tensor { return toTensor(NEG.run(this.handle) as number); }
 
   /**
    * `aten::exp(Tensor self) -> Tensor`
+   * @group Arithmetic
    */
   exp(): Tensor { return toTensor(EXP.run(this.handle) as number); }
 
   /**
    * `aten::log(Tensor self) -> Tensor`
+   * @group Arithmetic
    */
   log(): Tensor { return toTensor(LOG.run(this.handle) as number); }
 
   /**
    * `aten::log1p(Tensor self) -> Tensor`
+   * @group Arithmetic
    */
   log1p(): Tensor { return toTensor(LOG1P.run(this.handle) as number); }
 
   /**
    * `aten::sqrt(Tensor self) -> Tensor`
+   * @group Arithmetic
    */
   sqrt(): Tensor { return toTensor(SQRT.run(this.handle) as number); }
 
   /**
    * `aten::rsqrt(Tensor self) -> Tensor`
+   * @group Arithmetic
    */
   rsqrt(): Tensor { return toTensor(RSQRT.run(this.handle) as number); }
 
   /**
    * `aten::square(Tensor self) -> Tensor`
+   * @group Arithmetic
    */
   square(): Tensor { return toTensor(SQUARE.run(this.handle) as number); }
 
   /**
    * `aten::reciprocal(Tensor self) -> Tensor`
+   * @group Arithmetic
    */
   reciprocal(): Tensor { return toTensor(RECIPROCAL.run(this.handle) as number); }
 
   /**
    * `aten::abs(Tensor self) -> Tensor`
+   * @group Arithmetic
    */
   abs(): Tensor { return toTensor(ABS.run(this.handle) as number); }
 
   /**
    * `aten::sin(Tensor self) -> Tensor`
+   * @group Arithmetic
    */
   sin(): Tensor { return toTensor(SIN.run(this.handle) as number); }
 
   /**
    * `aten::cos(Tensor self) -> Tensor`
+   * @group Arithmetic
    */
   cos(): Tensor { return toTensor(COS.run(this.handle) as number); }
 
   /**
    * `aten::tanh(Tensor self) -> Tensor`
+   * @group Arithmetic
    */
   tanh(): Tensor { return toTensor(TANH.run(this.handle) as number); }
 
   /**
    * `aten::sigmoid(Tensor self) -> Tensor`
+   * @group Arithmetic
    */
   sigmoid(): Tensor { return toTensor(SIGMOID.run(this.handle) as number); }
 
   /**
    * `aten::log_sigmoid(Tensor self) -> Tensor`
+   * @group Arithmetic
    */
   logSigmoid(): Tensor { return toTensor(LOG_SIGMOID.run(this.handle) as number); }
 
   /**
    * `aten::silu(Tensor self) -> Tensor`
+   * @group Arithmetic
    */
   silu(): Tensor { return toTensor(SILU.run(this.handle) as number); }
 
   /**
    * `aten::gelu(Tensor self, *, str approximate="none") -> Tensor`
+   * @group Arithmetic
    */
   gelu(approximate?: string): Tensor { return toTensor((approximate === undefined ? GELU.run(this.handle) : GELU.run(this.handle, approximate)) as number); }
 
   /**
    * `aten::relu(Tensor self) -> Tensor`
+   * @group Arithmetic
    */
   relu(): Tensor { return toTensor(RELU.run(this.handle) as number); }
 
   /**
    * `aten::floor(Tensor self) -> Tensor`
+   * @group Arithmetic
    */
   floor(): Tensor { return toTensor(FLOOR.run(this.handle) as number); }
 
   /**
    * `aten::round(Tensor self) -> Tensor`
+   * @group Arithmetic
    */
   round(): Tensor { return toTensor(ROUND.run(this.handle) as number); }
 
   /**
    * `aten::remainder.Scalar(Tensor self, Scalar other) -> Tensor`
+   * @group Arithmetic
    */
   remainder(other: number | boolean): Tensor { return toTensor(REMAINDER_SCALAR.run(this.handle, other) as number); }
 
   /**
    * `aten::clamp(Tensor self, Scalar? min=None, Scalar? max=None) -> Tensor`
+   * @group Arithmetic
    */
   clamp(min?: number | boolean | null, max?: number | boolean | null): Tensor { return toTensor((min === undefined && max === undefined ? CLAMP.run(this.handle) : CLAMP.run(this.handle, min, max)) as number); }
 
   /**
    * `aten::clamp_min(Tensor self, Scalar min) -> Tensor`
+   * @group Arithmetic
    */
   clampMin(min: number | boolean): Tensor { return toTensor(CLAMP_MIN.run(this.handle, min) as number); }
 
   /**
    * `aten::lerp.Scalar(Tensor self, Tensor end, Scalar weight) -> Tensor`
+   * @group Arithmetic
    */
   lerp(end: Tensor, weight: number | boolean): Tensor { return toTensor(LERP_SCALAR.run(this.handle, end.handle, weight) as number); }
 
   /**
    * `aten::maximum(Tensor self, Tensor other) -> Tensor`
+   * @group Arithmetic
    */
   maximum(other: Tensor): Tensor { return toTensor(MAXIMUM.run(this.handle, other.handle) as number); }
 
   /**
    * `aten::minimum(Tensor self, Tensor other) -> Tensor`
+   * @group Arithmetic
    */
   minimum(other: Tensor): Tensor { return toTensor(MINIMUM.run(this.handle, other.handle) as number); }
 
   /**
    * `aten::add_.Tensor(Tensor(a!) self, Tensor other, *, Scalar alpha=1) -> Tensor(a!)`
    * `aten::add_.Scalar(Tensor(a!) self, Scalar other, Scalar alpha=1) -> Tensor(a!)`
+   * @group In place
    */
   add_(other: Tensor | number | boolean, alpha?: number | boolean): this { if (typeof other === "object") { (alpha === undefined ? ADD__TENSOR_.run(this.handle, other.handle) : ADD__TENSOR_.run(this.handle, other.handle, alpha)); return this; } (alpha === undefined ? ADD__SCALAR_.run(this.handle, other) : ADD__SCALAR_.run(this.handle, other, alpha)); return this; }
 
   /**
    * `aten::sub_.Tensor(Tensor(a!) self, Tensor other, *, Scalar alpha=1) -> Tensor(a!)`
    * `aten::sub_.Scalar(Tensor(a!) self, Scalar other, Scalar alpha=1) -> Tensor(a!)`
+   * @group In place
    */
   sub_(other: Tensor | number | boolean, alpha?: number | boolean): this { if (typeof other === "object") { (alpha === undefined ? SUB__TENSOR_.run(this.handle, other.handle) : SUB__TENSOR_.run(this.handle, other.handle, alpha)); return this; } (alpha === undefined ? SUB__SCALAR_.run(this.handle, other) : SUB__SCALAR_.run(this.handle, other, alpha)); return this; }
 
   /**
    * `aten::mul_.Tensor(Tensor(a!) self, Tensor other) -> Tensor(a!)`
    * `aten::mul_.Scalar(Tensor(a!) self, Scalar other) -> Tensor(a!)`
+   * @group In place
    */
   mul_(other: Tensor | number | boolean): this { if (typeof other === "object") { MUL__TENSOR_.run(this.handle, other.handle); return this; } MUL__SCALAR_.run(this.handle, other); return this; }
 
   /**
    * `aten::div_.Tensor(Tensor(a!) self, Tensor other) -> Tensor(a!)`
    * `aten::div_.Scalar(Tensor(a!) self, Scalar other) -> Tensor(a!)`
+   * @group In place
    */
   div_(other: Tensor | number | boolean): this { if (typeof other === "object") { DIV__TENSOR_.run(this.handle, other.handle); return this; } DIV__SCALAR_.run(this.handle, other); return this; }
 
   /**
    * `aten::addcmul_(Tensor(a!) self, Tensor tensor1, Tensor tensor2, *, Scalar value=1) -> Tensor(a!)`
+   * @group In place
    */
   addcmul_(tensor1: Tensor, tensor2: Tensor, value?: number | boolean): this { (value === undefined ? ADDCMUL_.run(this.handle, tensor1.handle, tensor2.handle) : ADDCMUL_.run(this.handle, tensor1.handle, tensor2.handle, value)); return this; }
 
   /**
    * `aten::addcdiv_(Tensor(a!) self, Tensor tensor1, Tensor tensor2, *, Scalar value=1) -> Tensor(a!)`
+   * @group In place
    */
   addcdiv_(tensor1: Tensor, tensor2: Tensor, value?: number | boolean): this { (value === undefined ? ADDCDIV_.run(this.handle, tensor1.handle, tensor2.handle) : ADDCDIV_.run(this.handle, tensor1.handle, tensor2.handle, value)); return this; }
 
   /**
    * `aten::lerp_.Scalar(Tensor(a!) self, Tensor end, Scalar weight) -> Tensor(a!)`
+   * @group In place
    */
   lerp_(end: Tensor, weight: number | boolean): this { LERP__SCALAR_.run(this.handle, end.handle, weight); return this; }
 
   /**
    * `aten::copy_(Tensor(a!) self, Tensor src, bool non_blocking=False) -> Tensor(a!)`
+   * @group In place
    */
   copy_(src: Tensor, nonBlocking?: boolean): this { (nonBlocking === undefined ? COPY_.run(this.handle, src.handle) : COPY_.run(this.handle, src.handle, nonBlocking)); return this; }
 
   /**
    * `aten::zero_(Tensor(a!) self) -> Tensor(a!)`
+   * @group In place
    */
   zero_(): this { ZERO_.run(this.handle); return this; }
 
   /**
    * `aten::fill_.Scalar(Tensor(a!) self, Scalar value) -> Tensor(a!)`
+   * @group In place
    */
   fill_(value: number | boolean): this { FILL__SCALAR_.run(this.handle, value); return this; }
 
   /**
    * `aten::normal_(Tensor(a!) self, float mean=0., float std=1., *, Generator? generator=None) -> Tensor(a!)`
+   * @group In place
    */
   normal_(mean?: number, std?: number): this { (mean === undefined && std === undefined ? NORMAL_.run(this.handle) : NORMAL_.run(this.handle, mean, std)); return this; }
 
   /**
    * `aten::uniform_(Tensor(a!) self, float from=0., float to=1., *, Generator? generator=None) -> Tensor(a!)`
+   * @group In place
    */
   uniform_(from_?: number, to?: number): this { (from_ === undefined && to === undefined ? UNIFORM_.run(this.handle) : UNIFORM_.run(this.handle, from_, to)); return this; }
 
   /**
    * `aten::clamp_(Tensor(a!) self, Scalar? min=None, Scalar? max=None) -> Tensor(a!)`
+   * @group In place
    */
   clamp_(min?: number | boolean | null, max?: number | boolean | null): this { (min === undefined && max === undefined ? CLAMP_.run(this.handle) : CLAMP_.run(this.handle, min, max)); return this; }
 
   /**
    * `aten::exp_(Tensor(a!) self) -> Tensor(a!)`
+   * @group In place
    */
   exp_(): this { EXP_.run(this.handle); return this; }
 
   /**
    * `aten::addmm_(Tensor(a!) self, Tensor mat1, Tensor mat2, *, Scalar beta=1, Scalar alpha=1) -> Tensor(a!)`
+   * @group In place
    */
   addmm_(mat1: Tensor, mat2: Tensor, beta?: number | boolean, alpha?: number | boolean): this { (beta === undefined && alpha === undefined ? ADDMM_.run(this.handle, mat1.handle, mat2.handle) : ADDMM_.run(this.handle, mat1.handle, mat2.handle, beta, alpha)); return this; }
 
   /**
    * `aten::index_add_(Tensor(a!) self, int dim, Tensor index, Tensor source, *, Scalar alpha=1) -> Tensor(a!)`
+   * @group In place
    */
   indexAdd_(dim: number, index: Tensor, source: Tensor, alpha?: number | boolean): this { (alpha === undefined ? INDEX_ADD_.run(this.handle, dim, index.handle, source.handle) : INDEX_ADD_.run(this.handle, dim, index.handle, source.handle, alpha)); return this; }
 
   /**
    * `aten::index_copy_(Tensor(a!) self, int dim, Tensor index, Tensor source) -> Tensor(a!)`
+   * @group In place
    */
   indexCopy_(dim: number, index: Tensor, source: Tensor): this { INDEX_COPY_.run(this.handle, dim, index.handle, source.handle); return this; }
 
   /**
    * `aten::index_put_(Tensor(a!) self, Tensor?[] indices, Tensor values, bool accumulate=False) -> Tensor(a!)`
+   * @group In place
    */
   indexPut_(indices: readonly (Tensor | null)[], values: Tensor, accumulate?: boolean): this { (accumulate === undefined ? INDEX_PUT_.run(this.handle, firstTensors(indices), values.handle) : INDEX_PUT_.run(this.handle, firstTensors(indices), values.handle, accumulate)); return this; }
 
   /**
    * `aten::scatter_add_(Tensor(a!) self, int dim, Tensor index, Tensor src) -> Tensor(a!)`
+   * @group In place
    */
   scatterAdd_(dim: number, index: Tensor, src: Tensor): this { SCATTER_ADD_.run(this.handle, dim, index.handle, src.handle); return this; }
 
   /**
    * `aten::scatter_.value_reduce(Tensor(a!) self, int dim, Tensor index, Scalar value, *, str reduce) -> Tensor(a!)`
+   * @group In place
    */
   scatter_(dim: number, index: Tensor, value: number | boolean, reduce: string): this { SCATTER__VALUE_REDUCE_.run(this.handle, dim, index.handle, value, reduce); return this; }
 
   /**
    * `aten::matmul(Tensor self, Tensor other) -> Tensor`
+   * @group Matrices
    */
   matmul(other: Tensor): Tensor { return toTensor(MATMUL.run(this.handle, other.handle) as number); }
 
   /**
    * `aten::mm(Tensor self, Tensor mat2) -> Tensor`
+   * @group Matrices
    */
   mm(mat2: Tensor): Tensor { return toTensor(MM.run(this.handle, mat2.handle) as number); }
 
   /**
    * `aten::bmm(Tensor self, Tensor mat2) -> Tensor`
+   * @group Matrices
    */
   bmm(mat2: Tensor): Tensor { return toTensor(BMM.run(this.handle, mat2.handle) as number); }
 
   /**
    * `aten::addmm(Tensor self, Tensor mat1, Tensor mat2, *, Scalar beta=1, Scalar alpha=1) -> Tensor`
+   * @group Matrices
    */
   addmm(mat1: Tensor, mat2: Tensor, beta?: number | boolean, alpha?: number | boolean): Tensor { return toTensor((beta === undefined && alpha === undefined ? ADDMM.run(this.handle, mat1.handle, mat2.handle) : ADDMM.run(this.handle, mat1.handle, mat2.handle, beta, alpha)) as number); }
 
   /**
    * `aten::baddbmm(Tensor self, Tensor batch1, Tensor batch2, *, Scalar beta=1, Scalar alpha=1) -> Tensor`
+   * @group Matrices
    */
   baddbmm(batch1: Tensor, batch2: Tensor, beta?: number | boolean, alpha?: number | boolean): Tensor { return toTensor((beta === undefined && alpha === undefined ? BADDBMM.run(this.handle, batch1.handle, batch2.handle) : BADDBMM.run(this.handle, batch1.handle, batch2.handle, beta, alpha)) as number); }
 
   /**
    * `aten::t(Tensor(a) self) -> Tensor(a)`
+   * @group Shape
    */
   t(): Tensor { return toTensor(T.run(this.handle) as number); }
 
   /**
    * `aten::transpose.int(Tensor(a) self, int dim0, int dim1) -> Tensor(a)`
+   * @group Shape
    */
   transpose(dim0: number, dim1: number): Tensor { return toTensor(TRANSPOSE_INT.run(this.handle, dim0, dim1) as number); }
 
   /**
    * `aten::permute(Tensor(a) self, int[] dims) -> Tensor(a)`
+   * @group Shape
    */
   permute(dims: readonly number[]): Tensor { return toTensor(PERMUTE.run(this.handle, firstList(dims)) as number); }
 
   /**
    * `aten::reshape(Tensor(a) self, SymInt[] shape) -> Tensor(a)`
+   * @group Shape
    */
   reshape(shape: readonly number[]): Tensor { return toTensor(RESHAPE.run(this.handle, firstList(shape)) as number); }
 
   /**
    * `aten::view(Tensor(a) self, SymInt[] size) -> Tensor(a)`
+   * @group Shape
    */
   view(size: readonly number[]): Tensor { return toTensor(VIEW.run(this.handle, firstList(size)) as number); }
 
   /**
    * `aten::view.dtype(Tensor(a) self, ScalarType dtype) -> Tensor(a)`
+   * @group Shape
    */
   bitcast(dtype: DType): Tensor { return toTensor(VIEW_DTYPE.run(this.handle, dtypeCode(dtype)) as number); }
 
   /**
    * `aten::flatten.using_ints(Tensor(a) self, int start_dim=0, int end_dim=-1) -> Tensor(a)`
+   * @group Shape
    */
   flatten(startDim?: number, endDim?: number): Tensor { return toTensor((startDim === undefined && endDim === undefined ? FLATTEN_USING_INTS.run(this.handle) : FLATTEN_USING_INTS.run(this.handle, startDim, endDim)) as number); }
 
   /**
    * `aten::unsqueeze(Tensor(a) self, int dim) -> Tensor(a)`
+   * @group Shape
    */
   unsqueeze(dim: number): Tensor { return toTensor(UNSQUEEZE.run(this.handle, dim) as number); }
 
   /**
    * `aten::squeeze.dim(Tensor(a) self, int dim) -> Tensor(a)`
+   * @group Shape
    */
   squeeze(dim: number): Tensor { return toTensor(SQUEEZE_DIM.run(this.handle, dim) as number); }
 
   /**
    * `aten::expand(Tensor(a) self, SymInt[] size, *, bool implicit=False) -> Tensor(a)`
+   * @group Shape
    */
   expand(size: readonly number[], implicit?: boolean): Tensor { return toTensor((implicit === undefined ? EXPAND.run(this.handle, firstList(size)) : EXPAND.run(this.handle, firstList(size), implicit)) as number); }
 
   /**
    * `aten::narrow(Tensor(a) self, int dim, SymInt start, SymInt length) -> Tensor(a)`
+   * @group Shape
    */
   narrow(dim: number, start: number, length: number): Tensor { return toTensor(NARROW.run(this.handle, dim, start, length) as number); }
 
   /**
    * `aten::select.int(Tensor(a) self, int dim, SymInt index) -> Tensor(a)`
+   * @group Shape
    */
   select(dim: number, index: number): Tensor { return toTensor(SELECT_INT.run(this.handle, dim, index) as number); }
 
   /**
    * `aten::slice.Tensor(Tensor(a) self, int dim=0, SymInt? start=None, SymInt? end=None, SymInt step=1) -> Tensor(a)`
+   * @group Shape
    */
   slice(dim?: number, start?: number | null, end?: number | null, step?: number): Tensor { return toTensor((dim === undefined && start === undefined && end === undefined && step === undefined ? SLICE_TENSOR.run(this.handle) : SLICE_TENSOR.run(this.handle, dim, start, end, step)) as number); }
 
   /**
    * `aten::split.Tensor(Tensor(a -> *) self, SymInt split_size, int dim=0) -> Tensor(a)[]`
+   * @group Shape
    */
   split(splitSize: number, dim?: number): Tensor[] { return ((dim === undefined ? SPLIT_TENSOR.run(this.handle, splitSize) : SPLIT_TENSOR.run(this.handle, splitSize, dim)) as number[]).map(toTensor); }
 
   /**
    * `aten::split_with_sizes(Tensor(a -> *) self, SymInt[] split_sizes, int dim=0) -> Tensor(a)[]`
+   * @group Shape
    */
   splitWithSizes(splitSizes: readonly number[], dim?: number): Tensor[] { return ((dim === undefined ? SPLIT_WITH_SIZES.run(this.handle, firstList(splitSizes)) : SPLIT_WITH_SIZES.run(this.handle, firstList(splitSizes), dim)) as number[]).map(toTensor); }
 
   /**
    * `aten::chunk(Tensor(a -> *) self, int chunks, int dim=0) -> Tensor(a)[]`
+   * @group Shape
    */
   chunk(chunks: number, dim?: number): Tensor[] { return ((dim === undefined ? CHUNK.run(this.handle, chunks) : CHUNK.run(this.handle, chunks, dim)) as number[]).map(toTensor); }
 
   /**
    * `aten::contiguous(Tensor(a) self, *, MemoryFormat memory_format=0) -> Tensor(a)`
+   * @group Shape
    */
   contiguous(): Tensor { return toTensor(CONTIGUOUS.run(this.handle) as number); }
 
   /**
    * `aten::clone(Tensor self, *, MemoryFormat? memory_format=None) -> Tensor`
+   * @group Shape
    */
   clone(): Tensor { return toTensor(CLONE.run(this.handle) as number); }
 
   /**
    * `aten::detach(Tensor(a) self) -> Tensor(a)`
+   * @group Shape
    */
   detach(): Tensor { return toTensor(DETACH.run(this.handle) as number); }
 
   /**
    * `aten::repeat(Tensor self, SymInt[] repeats) -> Tensor`
+   * @group Shape
    */
   repeat(repeats: readonly number[]): Tensor { return toTensor(REPEAT.run(this.handle, firstList(repeats)) as number); }
 
   /**
    * `aten::repeat_interleave.self_int(Tensor self, SymInt repeats, int? dim=None, *, SymInt? output_size=None) -> Tensor`
+   * @group Shape
    */
   repeatInterleave(repeats: number, dim?: number | null, outputSize?: number | null): Tensor { return toTensor((dim === undefined && outputSize === undefined ? REPEAT_INTERLEAVE_SELF_INT.run(this.handle, repeats) : REPEAT_INTERLEAVE_SELF_INT.run(this.handle, repeats, dim, outputSize)) as number); }
 
   /**
    * `aten::roll(Tensor self, SymInt[1] shifts, int[1] dims=[]) -> Tensor`
+   * @group Shape
    */
   roll(shifts: number | readonly number[], dims?: number | readonly number[]): Tensor { return toTensor((dims === undefined ? ROLL.run(this.handle, firstList(shifts, 1)) : ROLL.run(this.handle, firstList(shifts, 1), nextList(dims, 1))) as number); }
 
   /**
    * `aten::flip(Tensor self, int[] dims) -> Tensor`
+   * @group Shape
    */
   flip(dims: readonly number[]): Tensor { return toTensor(FLIP.run(this.handle, firstList(dims)) as number); }
 
   /**
    * `aten::unbind.int(Tensor(a -> *) self, int dim=0) -> Tensor(a)[]`
+   * @group Shape
    */
   unbind(dim?: number): Tensor[] { return ((dim === undefined ? UNBIND_INT.run(this.handle) : UNBIND_INT.run(this.handle, dim)) as number[]).map(toTensor); }
 
   /**
    * `aten::index_select(Tensor self, int dim, Tensor index) -> Tensor`
+   * @group Indexing
    */
   indexSelect(dim: number, index: Tensor): Tensor { return toTensor(INDEX_SELECT.run(this.handle, dim, index.handle) as number); }
 
   /**
    * `aten::index_copy(Tensor self, int dim, Tensor index, Tensor source) -> Tensor`
+   * @group Indexing
    */
   indexCopy(dim: number, index: Tensor, source: Tensor): Tensor { return toTensor(INDEX_COPY.run(this.handle, dim, index.handle, source.handle) as number); }
 
   /**
    * `aten::index_add(Tensor self, int dim, Tensor index, Tensor source, *, Scalar alpha=1) -> Tensor`
+   * @group Indexing
    */
   indexAdd(dim: number, index: Tensor, source: Tensor, alpha?: number | boolean): Tensor { return toTensor((alpha === undefined ? INDEX_ADD.run(this.handle, dim, index.handle, source.handle) : INDEX_ADD.run(this.handle, dim, index.handle, source.handle, alpha)) as number); }
 
   /**
    * `aten::gather(Tensor self, int dim, Tensor index, *, bool sparse_grad=False) -> Tensor`
+   * @group Indexing
    */
   gather(dim: number, index: Tensor, sparseGrad?: boolean): Tensor { return toTensor((sparseGrad === undefined ? GATHER.run(this.handle, dim, index.handle) : GATHER.run(this.handle, dim, index.handle, sparseGrad)) as number); }
 
   /**
    * `aten::index.Tensor(Tensor self, Tensor?[] indices) -> Tensor`
+   * @group Indexing
    */
   index(indices: readonly (Tensor | null)[]): Tensor { return toTensor(INDEX_TENSOR.run(this.handle, firstTensors(indices)) as number); }
 
   /**
    * `aten::masked_fill.Scalar(Tensor self, Tensor mask, Scalar value) -> Tensor`
+   * @group Indexing
    */
   maskedFill(mask: Tensor, value: number | boolean): Tensor { return toTensor(MASKED_FILL_SCALAR.run(this.handle, mask.handle, value) as number); }
 
   /**
    * `aten::masked_select(Tensor self, Tensor mask) -> Tensor`
+   * @group Indexing
    */
   maskedSelect(mask: Tensor): Tensor { return toTensor(MASKED_SELECT.run(this.handle, mask.handle) as number); }
 
   /**
    * `aten::nonzero(Tensor self) -> Tensor`
+   * @group Indexing
    */
   nonzero(): Tensor { return toTensor(NONZERO.run(this.handle) as number); }
 
   /**
    * `aten::tril(Tensor self, SymInt diagonal=0) -> Tensor`
+   * @group Indexing
    */
   tril(diagonal?: number): Tensor { return toTensor((diagonal === undefined ? TRIL.run(this.handle) : TRIL.run(this.handle, diagonal)) as number); }
 
   /**
    * `aten::triu(Tensor self, SymInt diagonal=0) -> Tensor`
+   * @group Indexing
    */
   triu(diagonal?: number): Tensor { return toTensor((diagonal === undefined ? TRIU.run(this.handle) : TRIU.run(this.handle, diagonal)) as number); }
 
   /**
    * `aten::sum(Tensor self, *, ScalarType? dtype=None) -> Tensor`
    * `aten::sum.dim_IntList(Tensor self, int[1]? dim, bool keepdim=False, *, ScalarType? dtype=None) -> Tensor`
+   * @group Reductions
    */
   sum(dim?: number | readonly number[] | null, keepdim?: boolean, dtype?: DType | null): Tensor { if (dim === undefined && keepdim === undefined) { return toTensor((dtype === undefined ? SUM.run(this.handle) : SUM.run(this.handle, dtypeCode(dtype))) as number); } return toTensor((dim === undefined && keepdim === undefined && dtype === undefined ? SUM_DIM_INTLIST.run(this.handle) : SUM_DIM_INTLIST.run(this.handle, firstList(dim, 1), keepdim, dtypeCode(dtype))) as number); }
 
   /**
    * `aten::mean(Tensor self, *, ScalarType? dtype=None) -> Tensor`
    * `aten::mean.dim(Tensor self, int[1]? dim, bool keepdim=False, *, ScalarType? dtype=None) -> Tensor`
+   * @group Reductions
    */
   mean(dim?: number | readonly number[] | null, keepdim?: boolean, dtype?: DType | null): Tensor { if (dim === undefined && keepdim === undefined) { return toTensor((dtype === undefined ? MEAN.run(this.handle) : MEAN.run(this.handle, dtypeCode(dtype))) as number); } return toTensor((dim === undefined && keepdim === undefined && dtype === undefined ? MEAN_DIM.run(this.handle) : MEAN_DIM.run(this.handle, firstList(dim, 1), keepdim, dtypeCode(dtype))) as number); }
 
   /**
    * `aten::amax(Tensor self, int[1] dim=[], bool keepdim=False) -> Tensor`
+   * @group Reductions
    */
   amax(dim?: number | readonly number[], keepdim?: boolean): Tensor { return toTensor((dim === undefined && keepdim === undefined ? AMAX.run(this.handle) : AMAX.run(this.handle, firstList(dim, 1), keepdim)) as number); }
 
   /**
    * `aten::amin(Tensor self, int[1] dim=[], bool keepdim=False) -> Tensor`
+   * @group Reductions
    */
   amin(dim?: number | readonly number[], keepdim?: boolean): Tensor { return toTensor((dim === undefined && keepdim === undefined ? AMIN.run(this.handle) : AMIN.run(this.handle, firstList(dim, 1), keepdim)) as number); }
 
   /**
    * `aten::argmax(Tensor self, int? dim=None, bool keepdim=False) -> Tensor`
+   * @group Reductions
    */
   argmax(dim?: number | null, keepdim?: boolean): Tensor { return toTensor((dim === undefined && keepdim === undefined ? ARGMAX.run(this.handle) : ARGMAX.run(this.handle, dim, keepdim)) as number); }
 
   /**
    * `aten::argmin(Tensor self, int? dim=None, bool keepdim=False) -> Tensor`
+   * @group Reductions
    */
   argmin(dim?: number | null, keepdim?: boolean): Tensor { return toTensor((dim === undefined && keepdim === undefined ? ARGMIN.run(this.handle) : ARGMIN.run(this.handle, dim, keepdim)) as number); }
 
   /**
    * `aten::max.dim(Tensor self, int dim, bool keepdim=False) -> (Tensor values, Tensor indices)`
+   * @group Reductions
    */
   maxAlong(dim: number, keepdim?: boolean): [Tensor, Tensor] { return results((keepdim === undefined ? MAX_DIM.run(this.handle, dim) : MAX_DIM.run(this.handle, dim, keepdim)), (r) => [toTensor(r[0] as number), toTensor(r[1] as number)]); }
 
   /**
    * `aten::var.correction(Tensor self, int[1]? dim=None, *, Scalar? correction=None, bool keepdim=False) -> Tensor`
+   * @group Reductions
    */
   var(dim?: number | readonly number[] | null, correction?: number | boolean | null, keepdim?: boolean): Tensor { return toTensor((dim === undefined && correction === undefined && keepdim === undefined ? VAR_CORRECTION.run(this.handle) : VAR_CORRECTION.run(this.handle, firstList(dim, 1), correction, keepdim)) as number); }
 
   /**
    * `aten::std.correction(Tensor self, int[1]? dim=None, *, Scalar? correction=None, bool keepdim=False) -> Tensor`
+   * @group Reductions
    */
   std(dim?: number | readonly number[] | null, correction?: number | boolean | null, keepdim?: boolean): Tensor { return toTensor((dim === undefined && correction === undefined && keepdim === undefined ? STD_CORRECTION.run(this.handle) : STD_CORRECTION.run(this.handle, firstList(dim, 1), correction, keepdim)) as number); }
 
   /**
    * `aten::logsumexp(Tensor self, int[1] dim, bool keepdim=False) -> Tensor`
+   * @group Reductions
    */
   logsumexp(dim: number | readonly number[], keepdim?: boolean): Tensor { return toTensor((keepdim === undefined ? LOGSUMEXP.run(this.handle, firstList(dim, 1)) : LOGSUMEXP.run(this.handle, firstList(dim, 1), keepdim)) as number); }
 
   /**
    * `aten::linalg_vector_norm(Tensor self, Scalar ord=2, int[1]? dim=None, bool keepdim=False, *, ScalarType? dtype=None) -> Tensor`
+   * @group Reductions
    */
   linalgVectorNorm(ord?: number | boolean, dim?: number | readonly number[] | null, keepdim?: boolean, dtype?: DType | null): Tensor { return toTensor((ord === undefined && dim === undefined && keepdim === undefined && dtype === undefined ? LINALG_VECTOR_NORM.run(this.handle) : LINALG_VECTOR_NORM.run(this.handle, ord, firstList(dim, 1), keepdim, dtypeCode(dtype))) as number); }
 
   /**
    * `aten::cumsum(Tensor self, int dim, *, ScalarType? dtype=None) -> Tensor`
+   * @group Reductions
    */
   cumsum(dim: number, dtype?: DType | null): Tensor { return toTensor((dtype === undefined ? CUMSUM.run(this.handle, dim) : CUMSUM.run(this.handle, dim, dtypeCode(dtype))) as number); }
 
   /**
    * `aten::topk(Tensor self, SymInt k, int dim=-1, bool largest=True, bool sorted=True) -> (Tensor values, Tensor indices)`
+   * @group Reductions
    */
   topk(k: number, dim?: number, largest?: boolean, sorted?: boolean): [Tensor, Tensor] { return results((dim === undefined && largest === undefined && sorted === undefined ? TOPK.run(this.handle, k) : TOPK.run(this.handle, k, dim, largest, sorted)), (r) => [toTensor(r[0] as number), toTensor(r[1] as number)]); }
 
   /**
    * `aten::sort(Tensor self, int dim=-1, bool descending=False) -> (Tensor values, Tensor indices)`
+   * @group Reductions
    */
   sort(dim?: number, descending?: boolean): [Tensor, Tensor] { return results((dim === undefined && descending === undefined ? SORT.run(this.handle) : SORT.run(this.handle, dim, descending)), (r) => [toTensor(r[0] as number), toTensor(r[1] as number)]); }
 
   /**
    * `aten::bincount(Tensor self, Tensor? weights=None, SymInt minlength=0) -> Tensor`
+   * @group Reductions
    */
   bincount(weights?: Tensor | null, minlength?: number): Tensor { return toTensor((weights === undefined && minlength === undefined ? BINCOUNT.run(this.handle) : BINCOUNT.run(this.handle, weights?.handle, minlength)) as number); }
 
   /**
    * `aten::all(Tensor self) -> Tensor`
+   * @group Reductions
    */
   all(): Tensor { return toTensor(ALL.run(this.handle) as number); }
 
   /**
    * `aten::any(Tensor self) -> Tensor`
+   * @group Reductions
    */
   any(): Tensor { return toTensor(ANY.run(this.handle) as number); }
 
   /**
    * `aten::eq.Tensor(Tensor self, Tensor other) -> Tensor`
    * `aten::eq.Scalar(Tensor self, Scalar other) -> Tensor`
+   * @group Comparison
    */
   eq(other: Tensor | number | boolean): Tensor { if (typeof other === "object") { return toTensor(EQ_TENSOR.run(this.handle, other.handle) as number); } return toTensor(EQ_SCALAR.run(this.handle, other) as number); }
 
   /**
    * `aten::ne.Tensor(Tensor self, Tensor other) -> Tensor`
    * `aten::ne.Scalar(Tensor self, Scalar other) -> Tensor`
+   * @group Comparison
    */
   ne(other: Tensor | number | boolean): Tensor { if (typeof other === "object") { return toTensor(NE_TENSOR.run(this.handle, other.handle) as number); } return toTensor(NE_SCALAR.run(this.handle, other) as number); }
 
   /**
    * `aten::lt.Tensor(Tensor self, Tensor other) -> Tensor`
    * `aten::lt.Scalar(Tensor self, Scalar other) -> Tensor`
+   * @group Comparison
    */
   lt(other: Tensor | number | boolean): Tensor { if (typeof other === "object") { return toTensor(LT_TENSOR.run(this.handle, other.handle) as number); } return toTensor(LT_SCALAR.run(this.handle, other) as number); }
 
   /**
    * `aten::le.Tensor(Tensor self, Tensor other) -> Tensor`
    * `aten::le.Scalar(Tensor self, Scalar other) -> Tensor`
+   * @group Comparison
    */
   le(other: Tensor | number | boolean): Tensor { if (typeof other === "object") { return toTensor(LE_TENSOR.run(this.handle, other.handle) as number); } return toTensor(LE_SCALAR.run(this.handle, other) as number); }
 
   /**
    * `aten::gt.Tensor(Tensor self, Tensor other) -> Tensor`
    * `aten::gt.Scalar(Tensor self, Scalar other) -> Tensor`
+   * @group Comparison
    */
   gt(other: Tensor | number | boolean): Tensor { if (typeof other === "object") { return toTensor(GT_TENSOR.run(this.handle, other.handle) as number); } return toTensor(GT_SCALAR.run(this.handle, other) as number); }
 
   /**
    * `aten::ge.Tensor(Tensor self, Tensor other) -> Tensor`
    * `aten::ge.Scalar(Tensor self, Scalar other) -> Tensor`
+   * @group Comparison
    */
   ge(other: Tensor | number | boolean): Tensor { if (typeof other === "object") { return toTensor(GE_TENSOR.run(this.handle, other.handle) as number); } return toTensor(GE_SCALAR.run(this.handle, other) as number); }
 
   /**
    * `aten::logical_and(Tensor self, Tensor other) -> Tensor`
+   * @group Comparison
    */
   logicalAnd(other: Tensor): Tensor { return toTensor(LOGICAL_AND.run(this.handle, other.handle) as number); }
 
   /**
    * `aten::logical_or(Tensor self, Tensor other) -> Tensor`
+   * @group Comparison
    */
   logicalOr(other: Tensor): Tensor { return toTensor(LOGICAL_OR.run(this.handle, other.handle) as number); }
 
   /**
    * `aten::logical_not(Tensor self) -> Tensor`
+   * @group Comparison
    */
   logicalNot(): Tensor { return toTensor(LOGICAL_NOT.run(this.handle) as number); }
 
   /**
    * `aten::isfinite(Tensor self) -> Tensor`
+   * @group Comparison
    */
   isfinite(): Tensor { return toTensor(ISFINITE.run(this.handle) as number); }
 
   /**
    * `aten::equal(Tensor self, Tensor other) -> bool`
+   * @group Comparison
    */
   equal(other: Tensor): boolean { return EQUAL.run(this.handle, other.handle) as boolean; }
 
   /**
    * `aten::softmax.int(Tensor self, int dim, ScalarType? dtype=None) -> Tensor`
+   * @group Softmax and losses
    */
   softmax(dim: number, dtype?: DType | null): Tensor { return toTensor((dtype === undefined ? SOFTMAX_INT.run(this.handle, dim) : SOFTMAX_INT.run(this.handle, dim, dtypeCode(dtype))) as number); }
 
   /**
    * `aten::log_softmax.int(Tensor self, int dim, ScalarType? dtype=None) -> Tensor`
+   * @group Softmax and losses
    */
   logSoftmax(dim: number, dtype?: DType | null): Tensor { return toTensor((dtype === undefined ? LOG_SOFTMAX_INT.run(this.handle, dim) : LOG_SOFTMAX_INT.run(this.handle, dim, dtypeCode(dtype))) as number); }
 
   /**
    * `aten::cross_entropy_loss(Tensor self, Tensor target, Tensor? weight=None, int reduction=1, SymInt ignore_index=-100, float label_smoothing=0.) -> Tensor`
+   * @group Softmax and losses
    */
   crossEntropyLoss(target: Tensor, weight?: Tensor | null, reduction?: number, ignoreIndex?: number, labelSmoothing?: number): Tensor { return toTensor((weight === undefined && reduction === undefined && ignoreIndex === undefined && labelSmoothing === undefined ? CROSS_ENTROPY_LOSS.run(this.handle, target.handle) : CROSS_ENTROPY_LOSS.run(this.handle, target.handle, weight?.handle, reduction, ignoreIndex, labelSmoothing)) as number); }
 
   /**
    * `aten::nll_loss_nd(Tensor self, Tensor target, Tensor? weight=None, int reduction=1, SymInt ignore_index=-100) -> Tensor`
+   * @group Softmax and losses
    */
   nllLossNd(target: Tensor, weight?: Tensor | null, reduction?: number, ignoreIndex?: number): Tensor { return toTensor((weight === undefined && reduction === undefined && ignoreIndex === undefined ? NLL_LOSS_ND.run(this.handle, target.handle) : NLL_LOSS_ND.run(this.handle, target.handle, weight?.handle, reduction, ignoreIndex)) as number); }
 
   /**
    * `aten::mse_loss(Tensor self, Tensor target, int reduction=1) -> Tensor`
+   * @group Softmax and losses
    */
   mseLoss(target: Tensor, reduction?: number): Tensor { return toTensor((reduction === undefined ? MSE_LOSS.run(this.handle, target.handle) : MSE_LOSS.run(this.handle, target.handle, reduction)) as number); }
 
   /**
+   * `aten::linear(Tensor input, Tensor weight, Tensor? bias=None) -> Tensor`
+   * @group Layers
+   */
+  linear(weight: Tensor, bias?: Tensor | null): Tensor { return toTensor((bias === undefined ? LINEAR.run(this.handle, weight.handle) : LINEAR.run(this.handle, weight.handle, bias?.handle)) as number); }
+
+  /**
+   * `aten::embedding(Tensor weight, Tensor indices, SymInt padding_idx=-1, bool scale_grad_by_freq=False, bool sparse=False) -> Tensor`
+   * @group Layers
+   */
+  embedding(indices: Tensor, paddingIdx?: number, scaleGradByFreq?: boolean, sparse?: boolean): Tensor { return toTensor((paddingIdx === undefined && scaleGradByFreq === undefined && sparse === undefined ? EMBEDDING.run(this.handle, indices.handle) : EMBEDDING.run(this.handle, indices.handle, paddingIdx, scaleGradByFreq, sparse)) as number); }
+
+  /**
+   * `aten::layer_norm(Tensor input, SymInt[] normalized_shape, Tensor? weight=None, Tensor? bias=None, float eps=1.0000000000000001e-05, bool cudnn_enable=True) -> Tensor`
+   * @group Layers
+   */
+  layerNorm(normalizedShape: readonly number[], weight?: Tensor | null, bias?: Tensor | null, eps?: number, cudnnEnable?: boolean): Tensor { return toTensor((weight === undefined && bias === undefined && eps === undefined && cudnnEnable === undefined ? LAYER_NORM.run(this.handle, firstList(normalizedShape)) : LAYER_NORM.run(this.handle, firstList(normalizedShape), weight?.handle, bias?.handle, eps, cudnnEnable)) as number); }
+
+  /**
+   * `aten::rms_norm(Tensor input, SymInt[] normalized_shape, Tensor? weight=None, float? eps=None) -> Tensor`
+   * @group Layers
+   */
+  rmsNorm(normalizedShape: readonly number[], weight?: Tensor | null, eps?: number | null): Tensor { return toTensor((weight === undefined && eps === undefined ? RMS_NORM.run(this.handle, firstList(normalizedShape)) : RMS_NORM.run(this.handle, firstList(normalizedShape), weight?.handle, eps)) as number); }
+
+  /**
+   * `aten::group_norm(Tensor input, int num_groups, Tensor? weight=None, Tensor? bias=None, float eps=1.0000000000000001e-05, bool cudnn_enabled=True) -> Tensor`
+   * @group Layers
+   */
+  groupNorm(numGroups: number, weight?: Tensor | null, bias?: Tensor | null, eps?: number, cudnnEnabled?: boolean): Tensor { return toTensor((weight === undefined && bias === undefined && eps === undefined && cudnnEnabled === undefined ? GROUP_NORM.run(this.handle, numGroups) : GROUP_NORM.run(this.handle, numGroups, weight?.handle, bias?.handle, eps, cudnnEnabled)) as number); }
+
+  /**
+   * `aten::conv2d(Tensor input, Tensor weight, Tensor? bias=None, SymInt[2] stride=[1, 1], SymInt[2] padding=[0, 0], SymInt[2] dilation=[1, 1], SymInt groups=1) -> Tensor`
+   * @group Layers
+   */
+  conv2d(weight: Tensor, bias?: Tensor | null, stride?: number | readonly number[], padding?: number | readonly number[], dilation?: number | readonly number[], groups?: number): Tensor { return toTensor((bias === undefined && stride === undefined && padding === undefined && dilation === undefined && groups === undefined ? CONV2D.run(this.handle, weight.handle) : CONV2D.run(this.handle, weight.handle, bias?.handle, firstList(stride, 2), nextList(padding, 2), nextList(dilation, 2), groups)) as number); }
+
+  /**
+   * `aten::scaled_dot_product_attention(Tensor query, Tensor key, Tensor value, Tensor? attn_mask=None, float dropout_p=0., bool is_causal=False, *, float? scale=None, bool enable_gqa=False) -> Tensor`
+   * @group Layers
+   */
+  scaledDotProductAttention(key: Tensor, value: Tensor, attnMask?: Tensor | null, dropoutP?: number, isCausal?: boolean, scale?: number | null, enableGqa?: boolean): Tensor { return toTensor((attnMask === undefined && dropoutP === undefined && isCausal === undefined && scale === undefined && enableGqa === undefined ? SCALED_DOT_PRODUCT_ATTENTION.run(this.handle, key.handle, value.handle) : SCALED_DOT_PRODUCT_ATTENTION.run(this.handle, key.handle, value.handle, attnMask?.handle, dropoutP, isCausal, scale, enableGqa)) as number); }
+
+  /**
    * `aten::zeros_like(Tensor self, *, ScalarType? dtype=None, Layout? layout=None, Device? device=None, bool? pin_memory=None, MemoryFormat? memory_format=None) -> Tensor`
+   * @group New tensors
    */
   zerosLike(dtype?: DType | null, device?: string | null): Tensor { return toTensor((dtype === undefined && device === undefined ? ZEROS_LIKE.run(this.handle) : ZEROS_LIKE.run(this.handle, dtypeCode(dtype), undefined, device)) as number); }
 
   /**
    * `aten::ones_like(Tensor self, *, ScalarType? dtype=None, Layout? layout=None, Device? device=None, bool? pin_memory=None, MemoryFormat? memory_format=None) -> Tensor`
+   * @group New tensors
    */
   onesLike(dtype?: DType | null, device?: string | null): Tensor { return toTensor((dtype === undefined && device === undefined ? ONES_LIKE.run(this.handle) : ONES_LIKE.run(this.handle, dtypeCode(dtype), undefined, device)) as number); }
 
   /**
    * `aten::constant_pad_nd(Tensor self, SymInt[] pad, Scalar value=0) -> Tensor`
+   * @group Layers
    */
   constantPadNd(pad: readonly number[], value?: number | boolean): Tensor { return toTensor((value === undefined ? CONSTANT_PAD_ND.run(this.handle, firstList(pad)) : CONSTANT_PAD_ND.run(this.handle, firstList(pad), value)) as number); }
 
   /**
+   * `aten::conv_transpose2d.input(Tensor input, Tensor weight, Tensor? bias=None, SymInt[2] stride=[1, 1], SymInt[2] padding=[0, 0], SymInt[2] output_padding=[0, 0], SymInt groups=1, SymInt[2] dilation=[1, 1]) -> Tensor`
+   * @group Layers
+   */
+  convTranspose2d(weight: Tensor, bias?: Tensor | null, stride?: number | readonly number[], padding?: number | readonly number[], outputPadding?: number | readonly number[], groups?: number, dilation?: number | readonly number[]): Tensor { return toTensor((bias === undefined && stride === undefined && padding === undefined && outputPadding === undefined && groups === undefined && dilation === undefined ? CONV_TRANSPOSE2D_INPUT.run(this.handle, weight.handle) : CONV_TRANSPOSE2D_INPUT.run(this.handle, weight.handle, bias?.handle, firstList(stride, 2), nextList(padding, 2), nextList(outputPadding, 2), groups, nextList(dilation, 2))) as number); }
+
+  /**
    * `aten::upsample_nearest2d(Tensor self, SymInt[2] output_size, float? scales_h=None, float? scales_w=None) -> Tensor`
+   * @group Layers
    */
   upsampleNearest2d(outputSize: number | readonly number[], scalesH?: number | null, scalesW?: number | null): Tensor { return toTensor((scalesH === undefined && scalesW === undefined ? UPSAMPLE_NEAREST2D.run(this.handle, firstList(outputSize, 2)) : UPSAMPLE_NEAREST2D.run(this.handle, firstList(outputSize, 2), scalesH, scalesW)) as number); }
 
   /**
    * `aten::upsample_bilinear2d(Tensor self, SymInt[2] output_size, bool align_corners, float? scales_h=None, float? scales_w=None) -> Tensor`
+   * @group Layers
    */
   upsampleBilinear2d(outputSize: number | readonly number[], alignCorners: boolean, scalesH?: number | null, scalesW?: number | null): Tensor { return toTensor((scalesH === undefined && scalesW === undefined ? UPSAMPLE_BILINEAR2D.run(this.handle, firstList(outputSize, 2), alignCorners) : UPSAMPLE_BILINEAR2D.run(this.handle, firstList(outputSize, 2), alignCorners, scalesH, scalesW)) as number); }
 
   /**
    * `aten::_upsample_bilinear2d_aa(Tensor self, SymInt[2] output_size, bool align_corners, float? scales_h=None, float? scales_w=None) -> Tensor`
+   * @group Layers
    */
   upsampleBilinear2dAa(outputSize: number | readonly number[], alignCorners: boolean, scalesH?: number | null, scalesW?: number | null): Tensor { return toTensor((scalesH === undefined && scalesW === undefined ? UPSAMPLE_BILINEAR2D_AA.run(this.handle, firstList(outputSize, 2), alignCorners) : UPSAMPLE_BILINEAR2D_AA.run(this.handle, firstList(outputSize, 2), alignCorners, scalesH, scalesW)) as number); }
 
   /**
    * `aten::upsample_bicubic2d(Tensor self, SymInt[2] output_size, bool align_corners, float? scales_h=None, float? scales_w=None) -> Tensor`
+   * @group Layers
    */
   upsampleBicubic2d(outputSize: number | readonly number[], alignCorners: boolean, scalesH?: number | null, scalesW?: number | null): Tensor { return toTensor((scalesH === undefined && scalesW === undefined ? UPSAMPLE_BICUBIC2D.run(this.handle, firstList(outputSize, 2), alignCorners) : UPSAMPLE_BICUBIC2D.run(this.handle, firstList(outputSize, 2), alignCorners, scalesH, scalesW)) as number); }
 
   /**
    * `aten::glu(Tensor self, int dim=-1) -> Tensor`
+   * @group Layers
    */
   glu(dim?: number): Tensor { return toTensor((dim === undefined ? GLU.run(this.handle) : GLU.run(this.handle, dim)) as number); }
 }
 
 /**
+ * `aten::add.Tensor(Tensor self, Tensor other, *, Scalar alpha=1) -> Tensor`
+ * `aten::add.Scalar(Tensor self, Scalar other, Scalar alpha=1) -> Tensor`
+ * @group Arithmetic
+ */
+export function add(self: Tensor, other: Tensor | number | boolean, alpha?: number | boolean): Tensor { if (typeof other === "object") { return toTensor((alpha === undefined ? ADD_TENSOR.run(self.handle, other.handle) : ADD_TENSOR.run(self.handle, other.handle, alpha)) as number); } return toTensor((alpha === undefined ? ADD_SCALAR.run(self.handle, other) : ADD_SCALAR.run(self.handle, other, alpha)) as number); }
+
+/**
+ * `aten::sub.Tensor(Tensor self, Tensor other, *, Scalar alpha=1) -> Tensor`
+ * `aten::sub.Scalar(Tensor self, Scalar other, Scalar alpha=1) -> Tensor`
+ * @group Arithmetic
+ */
+export function sub(self: Tensor, other: Tensor | number | boolean, alpha?: number | boolean): Tensor { if (typeof other === "object") { return toTensor((alpha === undefined ? SUB_TENSOR.run(self.handle, other.handle) : SUB_TENSOR.run(self.handle, other.handle, alpha)) as number); } return toTensor((alpha === undefined ? SUB_SCALAR.run(self.handle, other) : SUB_SCALAR.run(self.handle, other, alpha)) as number); }
+
+/**
+ * `aten::mul.Tensor(Tensor self, Tensor other) -> Tensor`
+ * `aten::mul.Scalar(Tensor self, Scalar other) -> Tensor`
+ * @group Arithmetic
+ */
+export function mul(self: Tensor, other: Tensor | number | boolean): Tensor { if (typeof other === "object") { return toTensor(MUL_TENSOR.run(self.handle, other.handle) as number); } return toTensor(MUL_SCALAR.run(self.handle, other) as number); }
+
+/**
+ * `aten::div.Tensor(Tensor self, Tensor other) -> Tensor`
+ * `aten::div.Scalar(Tensor self, Scalar other) -> Tensor`
+ * @group Arithmetic
+ */
+export function div(self: Tensor, other: Tensor | number | boolean): Tensor { if (typeof other === "object") { return toTensor(DIV_TENSOR.run(self.handle, other.handle) as number); } return toTensor(DIV_SCALAR.run(self.handle, other) as number); }
+
+/**
+ * `aten::pow.Tensor_Scalar(Tensor self, Scalar exponent) -> Tensor`
+ * @group Arithmetic
+ */
+export function pow(self: Tensor, exponent: number | boolean): Tensor { return toTensor(POW_TENSOR_SCALAR.run(self.handle, exponent) as number); }
+
+/**
+ * `aten::neg(Tensor self) -> Tensor`
+ * @group Arithmetic
+ */
+export function neg(self: Tensor): Tensor { return toTensor(NEG.run(self.handle) as number); }
+
+/**
+ * `aten::exp(Tensor self) -> Tensor`
+ * @group Arithmetic
+ */
+export function exp(self: Tensor): Tensor { return toTensor(EXP.run(self.handle) as number); }
+
+/**
+ * `aten::log(Tensor self) -> Tensor`
+ * @group Arithmetic
+ */
+export function log(self: Tensor): Tensor { return toTensor(LOG.run(self.handle) as number); }
+
+/**
+ * `aten::log1p(Tensor self) -> Tensor`
+ * @group Arithmetic
+ */
+export function log1p(self: Tensor): Tensor { return toTensor(LOG1P.run(self.handle) as number); }
+
+/**
+ * `aten::sqrt(Tensor self) -> Tensor`
+ * @group Arithmetic
+ */
+export function sqrt(self: Tensor): Tensor { return toTensor(SQRT.run(self.handle) as number); }
+
+/**
+ * `aten::rsqrt(Tensor self) -> Tensor`
+ * @group Arithmetic
+ */
+export function rsqrt(self: Tensor): Tensor { return toTensor(RSQRT.run(self.handle) as number); }
+
+/**
+ * `aten::square(Tensor self) -> Tensor`
+ * @group Arithmetic
+ */
+export function square(self: Tensor): Tensor { return toTensor(SQUARE.run(self.handle) as number); }
+
+/**
+ * `aten::reciprocal(Tensor self) -> Tensor`
+ * @group Arithmetic
+ */
+export function reciprocal(self: Tensor): Tensor { return toTensor(RECIPROCAL.run(self.handle) as number); }
+
+/**
+ * `aten::abs(Tensor self) -> Tensor`
+ * @group Arithmetic
+ */
+export function abs(self: Tensor): Tensor { return toTensor(ABS.run(self.handle) as number); }
+
+/**
+ * `aten::sin(Tensor self) -> Tensor`
+ * @group Arithmetic
+ */
+export function sin(self: Tensor): Tensor { return toTensor(SIN.run(self.handle) as number); }
+
+/**
+ * `aten::cos(Tensor self) -> Tensor`
+ * @group Arithmetic
+ */
+export function cos(self: Tensor): Tensor { return toTensor(COS.run(self.handle) as number); }
+
+/**
+ * `aten::tanh(Tensor self) -> Tensor`
+ * @group Arithmetic
+ */
+export function tanh(self: Tensor): Tensor { return toTensor(TANH.run(self.handle) as number); }
+
+/**
+ * `aten::sigmoid(Tensor self) -> Tensor`
+ * @group Arithmetic
+ */
+export function sigmoid(self: Tensor): Tensor { return toTensor(SIGMOID.run(self.handle) as number); }
+
+/**
+ * `aten::log_sigmoid(Tensor self) -> Tensor`
+ * @group Arithmetic
+ */
+export function logSigmoid(self: Tensor): Tensor { return toTensor(LOG_SIGMOID.run(self.handle) as number); }
+
+/**
+ * `aten::silu(Tensor self) -> Tensor`
+ * @group Arithmetic
+ */
+export function silu(self: Tensor): Tensor { return toTensor(SILU.run(self.handle) as number); }
+
+/**
+ * `aten::gelu(Tensor self, *, str approximate="none") -> Tensor`
+ * @group Arithmetic
+ */
+export function gelu(self: Tensor, approximate?: string): Tensor { return toTensor((approximate === undefined ? GELU.run(self.handle) : GELU.run(self.handle, approximate)) as number); }
+
+/**
+ * `aten::relu(Tensor self) -> Tensor`
+ * @group Arithmetic
+ */
+export function relu(self: Tensor): Tensor { return toTensor(RELU.run(self.handle) as number); }
+
+/**
+ * `aten::floor(Tensor self) -> Tensor`
+ * @group Arithmetic
+ */
+export function floor(self: Tensor): Tensor { return toTensor(FLOOR.run(self.handle) as number); }
+
+/**
+ * `aten::round(Tensor self) -> Tensor`
+ * @group Arithmetic
+ */
+export function round(self: Tensor): Tensor { return toTensor(ROUND.run(self.handle) as number); }
+
+/**
+ * `aten::remainder.Scalar(Tensor self, Scalar other) -> Tensor`
+ * @group Arithmetic
+ */
+export function remainder(self: Tensor, other: number | boolean): Tensor { return toTensor(REMAINDER_SCALAR.run(self.handle, other) as number); }
+
+/**
+ * `aten::clamp(Tensor self, Scalar? min=None, Scalar? max=None) -> Tensor`
+ * @group Arithmetic
+ */
+export function clamp(self: Tensor, min?: number | boolean | null, max?: number | boolean | null): Tensor { return toTensor((min === undefined && max === undefined ? CLAMP.run(self.handle) : CLAMP.run(self.handle, min, max)) as number); }
+
+/**
+ * `aten::clamp_min(Tensor self, Scalar min) -> Tensor`
+ * @group Arithmetic
+ */
+export function clampMin(self: Tensor, min: number | boolean): Tensor { return toTensor(CLAMP_MIN.run(self.handle, min) as number); }
+
+/**
+ * `aten::lerp.Scalar(Tensor self, Tensor end, Scalar weight) -> Tensor`
+ * @group Arithmetic
+ */
+export function lerp(self: Tensor, end: Tensor, weight: number | boolean): Tensor { return toTensor(LERP_SCALAR.run(self.handle, end.handle, weight) as number); }
+
+/**
+ * `aten::maximum(Tensor self, Tensor other) -> Tensor`
+ * @group Arithmetic
+ */
+export function maximum(self: Tensor, other: Tensor): Tensor { return toTensor(MAXIMUM.run(self.handle, other.handle) as number); }
+
+/**
+ * `aten::minimum(Tensor self, Tensor other) -> Tensor`
+ * @group Arithmetic
+ */
+export function minimum(self: Tensor, other: Tensor): Tensor { return toTensor(MINIMUM.run(self.handle, other.handle) as number); }
+
+/**
+ * `aten::add_.Tensor(Tensor(a!) self, Tensor other, *, Scalar alpha=1) -> Tensor(a!)`
+ * `aten::add_.Scalar(Tensor(a!) self, Scalar other, Scalar alpha=1) -> Tensor(a!)`
+ * @group In place
+ */
+export function add_(self: Tensor, other: Tensor | number | boolean, alpha?: number | boolean): Tensor { if (typeof other === "object") { (alpha === undefined ? ADD__TENSOR_.run(self.handle, other.handle) : ADD__TENSOR_.run(self.handle, other.handle, alpha)); return self; } (alpha === undefined ? ADD__SCALAR_.run(self.handle, other) : ADD__SCALAR_.run(self.handle, other, alpha)); return self; }
+
+/**
+ * `aten::sub_.Tensor(Tensor(a!) self, Tensor other, *, Scalar alpha=1) -> Tensor(a!)`
+ * `aten::sub_.Scalar(Tensor(a!) self, Scalar other, Scalar alpha=1) -> Tensor(a!)`
+ * @group In place
+ */
+export function sub_(self: Tensor, other: Tensor | number | boolean, alpha?: number | boolean): Tensor { if (typeof other === "object") { (alpha === undefined ? SUB__TENSOR_.run(self.handle, other.handle) : SUB__TENSOR_.run(self.handle, other.handle, alpha)); return self; } (alpha === undefined ? SUB__SCALAR_.run(self.handle, other) : SUB__SCALAR_.run(self.handle, other, alpha)); return self; }
+
+/**
+ * `aten::mul_.Tensor(Tensor(a!) self, Tensor other) -> Tensor(a!)`
+ * `aten::mul_.Scalar(Tensor(a!) self, Scalar other) -> Tensor(a!)`
+ * @group In place
+ */
+export function mul_(self: Tensor, other: Tensor | number | boolean): Tensor { if (typeof other === "object") { MUL__TENSOR_.run(self.handle, other.handle); return self; } MUL__SCALAR_.run(self.handle, other); return self; }
+
+/**
+ * `aten::div_.Tensor(Tensor(a!) self, Tensor other) -> Tensor(a!)`
+ * `aten::div_.Scalar(Tensor(a!) self, Scalar other) -> Tensor(a!)`
+ * @group In place
+ */
+export function div_(self: Tensor, other: Tensor | number | boolean): Tensor { if (typeof other === "object") { DIV__TENSOR_.run(self.handle, other.handle); return self; } DIV__SCALAR_.run(self.handle, other); return self; }
+
+/**
+ * `aten::addcmul_(Tensor(a!) self, Tensor tensor1, Tensor tensor2, *, Scalar value=1) -> Tensor(a!)`
+ * @group In place
+ */
+export function addcmul_(self: Tensor, tensor1: Tensor, tensor2: Tensor, value?: number | boolean): Tensor { (value === undefined ? ADDCMUL_.run(self.handle, tensor1.handle, tensor2.handle) : ADDCMUL_.run(self.handle, tensor1.handle, tensor2.handle, value)); return self; }
+
+/**
+ * `aten::addcdiv_(Tensor(a!) self, Tensor tensor1, Tensor tensor2, *, Scalar value=1) -> Tensor(a!)`
+ * @group In place
+ */
+export function addcdiv_(self: Tensor, tensor1: Tensor, tensor2: Tensor, value?: number | boolean): Tensor { (value === undefined ? ADDCDIV_.run(self.handle, tensor1.handle, tensor2.handle) : ADDCDIV_.run(self.handle, tensor1.handle, tensor2.handle, value)); return self; }
+
+/**
+ * `aten::lerp_.Scalar(Tensor(a!) self, Tensor end, Scalar weight) -> Tensor(a!)`
+ * @group In place
+ */
+export function lerp_(self: Tensor, end: Tensor, weight: number | boolean): Tensor { LERP__SCALAR_.run(self.handle, end.handle, weight); return self; }
+
+/**
+ * `aten::copy_(Tensor(a!) self, Tensor src, bool non_blocking=False) -> Tensor(a!)`
+ * @group In place
+ */
+export function copy_(self: Tensor, src: Tensor, nonBlocking?: boolean): Tensor { (nonBlocking === undefined ? COPY_.run(self.handle, src.handle) : COPY_.run(self.handle, src.handle, nonBlocking)); return self; }
+
+/**
+ * `aten::zero_(Tensor(a!) self) -> Tensor(a!)`
+ * @group In place
+ */
+export function zero_(self: Tensor): Tensor { ZERO_.run(self.handle); return self; }
+
+/**
+ * `aten::fill_.Scalar(Tensor(a!) self, Scalar value) -> Tensor(a!)`
+ * @group In place
+ */
+export function fill_(self: Tensor, value: number | boolean): Tensor { FILL__SCALAR_.run(self.handle, value); return self; }
+
+/**
+ * `aten::normal_(Tensor(a!) self, float mean=0., float std=1., *, Generator? generator=None) -> Tensor(a!)`
+ * @group In place
+ */
+export function normal_(self: Tensor, mean?: number, std?: number): Tensor { (mean === undefined && std === undefined ? NORMAL_.run(self.handle) : NORMAL_.run(self.handle, mean, std)); return self; }
+
+/**
+ * `aten::uniform_(Tensor(a!) self, float from=0., float to=1., *, Generator? generator=None) -> Tensor(a!)`
+ * @group In place
+ */
+export function uniform_(self: Tensor, from_?: number, to?: number): Tensor { (from_ === undefined && to === undefined ? UNIFORM_.run(self.handle) : UNIFORM_.run(self.handle, from_, to)); return self; }
+
+/**
+ * `aten::clamp_(Tensor(a!) self, Scalar? min=None, Scalar? max=None) -> Tensor(a!)`
+ * @group In place
+ */
+export function clamp_(self: Tensor, min?: number | boolean | null, max?: number | boolean | null): Tensor { (min === undefined && max === undefined ? CLAMP_.run(self.handle) : CLAMP_.run(self.handle, min, max)); return self; }
+
+/**
+ * `aten::exp_(Tensor(a!) self) -> Tensor(a!)`
+ * @group In place
+ */
+export function exp_(self: Tensor): Tensor { EXP_.run(self.handle); return self; }
+
+/**
+ * `aten::addmm_(Tensor(a!) self, Tensor mat1, Tensor mat2, *, Scalar beta=1, Scalar alpha=1) -> Tensor(a!)`
+ * @group In place
+ */
+export function addmm_(self: Tensor, mat1: Tensor, mat2: Tensor, beta?: number | boolean, alpha?: number | boolean): Tensor { (beta === undefined && alpha === undefined ? ADDMM_.run(self.handle, mat1.handle, mat2.handle) : ADDMM_.run(self.handle, mat1.handle, mat2.handle, beta, alpha)); return self; }
+
+/**
+ * `aten::index_add_(Tensor(a!) self, int dim, Tensor index, Tensor source, *, Scalar alpha=1) -> Tensor(a!)`
+ * @group In place
+ */
+export function indexAdd_(self: Tensor, dim: number, index: Tensor, source: Tensor, alpha?: number | boolean): Tensor { (alpha === undefined ? INDEX_ADD_.run(self.handle, dim, index.handle, source.handle) : INDEX_ADD_.run(self.handle, dim, index.handle, source.handle, alpha)); return self; }
+
+/**
+ * `aten::index_copy_(Tensor(a!) self, int dim, Tensor index, Tensor source) -> Tensor(a!)`
+ * @group In place
+ */
+export function indexCopy_(self: Tensor, dim: number, index: Tensor, source: Tensor): Tensor { INDEX_COPY_.run(self.handle, dim, index.handle, source.handle); return self; }
+
+/**
+ * `aten::index_put_(Tensor(a!) self, Tensor?[] indices, Tensor values, bool accumulate=False) -> Tensor(a!)`
+ * @group In place
+ */
+export function indexPut_(self: Tensor, indices: readonly (Tensor | null)[], values: Tensor, accumulate?: boolean): Tensor { (accumulate === undefined ? INDEX_PUT_.run(self.handle, firstTensors(indices), values.handle) : INDEX_PUT_.run(self.handle, firstTensors(indices), values.handle, accumulate)); return self; }
+
+/**
+ * `aten::scatter_add_(Tensor(a!) self, int dim, Tensor index, Tensor src) -> Tensor(a!)`
+ * @group In place
+ */
+export function scatterAdd_(self: Tensor, dim: number, index: Tensor, src: Tensor): Tensor { SCATTER_ADD_.run(self.handle, dim, index.handle, src.handle); return self; }
+
+/**
+ * `aten::scatter_.value_reduce(Tensor(a!) self, int dim, Tensor index, Scalar value, *, str reduce) -> Tensor(a!)`
+ * @group In place
+ */
+export function scatter_(self: Tensor, dim: number, index: Tensor, value: number | boolean, reduce: string): Tensor { SCATTER__VALUE_REDUCE_.run(self.handle, dim, index.handle, value, reduce); return self; }
+
+/**
+ * `aten::matmul(Tensor self, Tensor other) -> Tensor`
+ * @group Matrices
+ */
+export function matmul(self: Tensor, other: Tensor): Tensor { return toTensor(MATMUL.run(self.handle, other.handle) as number); }
+
+/**
+ * `aten::mm(Tensor self, Tensor mat2) -> Tensor`
+ * @group Matrices
+ */
+export function mm(self: Tensor, mat2: Tensor): Tensor { return toTensor(MM.run(self.handle, mat2.handle) as number); }
+
+/**
+ * `aten::bmm(Tensor self, Tensor mat2) -> Tensor`
+ * @group Matrices
+ */
+export function bmm(self: Tensor, mat2: Tensor): Tensor { return toTensor(BMM.run(self.handle, mat2.handle) as number); }
+
+/**
+ * `aten::addmm(Tensor self, Tensor mat1, Tensor mat2, *, Scalar beta=1, Scalar alpha=1) -> Tensor`
+ * @group Matrices
+ */
+export function addmm(self: Tensor, mat1: Tensor, mat2: Tensor, beta?: number | boolean, alpha?: number | boolean): Tensor { return toTensor((beta === undefined && alpha === undefined ? ADDMM.run(self.handle, mat1.handle, mat2.handle) : ADDMM.run(self.handle, mat1.handle, mat2.handle, beta, alpha)) as number); }
+
+/**
+ * `aten::baddbmm(Tensor self, Tensor batch1, Tensor batch2, *, Scalar beta=1, Scalar alpha=1) -> Tensor`
+ * @group Matrices
+ */
+export function baddbmm(self: Tensor, batch1: Tensor, batch2: Tensor, beta?: number | boolean, alpha?: number | boolean): Tensor { return toTensor((beta === undefined && alpha === undefined ? BADDBMM.run(self.handle, batch1.handle, batch2.handle) : BADDBMM.run(self.handle, batch1.handle, batch2.handle, beta, alpha)) as number); }
+
+/**
+ * `aten::t(Tensor(a) self) -> Tensor(a)`
+ * @group Shape
+ */
+export function t(self: Tensor): Tensor { return toTensor(T.run(self.handle) as number); }
+
+/**
+ * `aten::transpose.int(Tensor(a) self, int dim0, int dim1) -> Tensor(a)`
+ * @group Shape
+ */
+export function transpose(self: Tensor, dim0: number, dim1: number): Tensor { return toTensor(TRANSPOSE_INT.run(self.handle, dim0, dim1) as number); }
+
+/**
+ * `aten::permute(Tensor(a) self, int[] dims) -> Tensor(a)`
+ * @group Shape
+ */
+export function permute(self: Tensor, dims: readonly number[]): Tensor { return toTensor(PERMUTE.run(self.handle, firstList(dims)) as number); }
+
+/**
+ * `aten::reshape(Tensor(a) self, SymInt[] shape) -> Tensor(a)`
+ * @group Shape
+ */
+export function reshape(self: Tensor, shape: readonly number[]): Tensor { return toTensor(RESHAPE.run(self.handle, firstList(shape)) as number); }
+
+/**
+ * `aten::view(Tensor(a) self, SymInt[] size) -> Tensor(a)`
+ * @group Shape
+ */
+export function view(self: Tensor, size: readonly number[]): Tensor { return toTensor(VIEW.run(self.handle, firstList(size)) as number); }
+
+/**
+ * `aten::view.dtype(Tensor(a) self, ScalarType dtype) -> Tensor(a)`
+ * @group Shape
+ */
+export function bitcast(self: Tensor, dtype: DType): Tensor { return toTensor(VIEW_DTYPE.run(self.handle, dtypeCode(dtype)) as number); }
+
+/**
+ * `aten::flatten.using_ints(Tensor(a) self, int start_dim=0, int end_dim=-1) -> Tensor(a)`
+ * @group Shape
+ */
+export function flatten(self: Tensor, startDim?: number, endDim?: number): Tensor { return toTensor((startDim === undefined && endDim === undefined ? FLATTEN_USING_INTS.run(self.handle) : FLATTEN_USING_INTS.run(self.handle, startDim, endDim)) as number); }
+
+/**
+ * `aten::unsqueeze(Tensor(a) self, int dim) -> Tensor(a)`
+ * @group Shape
+ */
+export function unsqueeze(self: Tensor, dim: number): Tensor { return toTensor(UNSQUEEZE.run(self.handle, dim) as number); }
+
+/**
+ * `aten::squeeze.dim(Tensor(a) self, int dim) -> Tensor(a)`
+ * @group Shape
+ */
+export function squeeze(self: Tensor, dim: number): Tensor { return toTensor(SQUEEZE_DIM.run(self.handle, dim) as number); }
+
+/**
+ * `aten::expand(Tensor(a) self, SymInt[] size, *, bool implicit=False) -> Tensor(a)`
+ * @group Shape
+ */
+export function expand(self: Tensor, size: readonly number[], implicit?: boolean): Tensor { return toTensor((implicit === undefined ? EXPAND.run(self.handle, firstList(size)) : EXPAND.run(self.handle, firstList(size), implicit)) as number); }
+
+/**
+ * `aten::narrow(Tensor(a) self, int dim, SymInt start, SymInt length) -> Tensor(a)`
+ * @group Shape
+ */
+export function narrow(self: Tensor, dim: number, start: number, length: number): Tensor { return toTensor(NARROW.run(self.handle, dim, start, length) as number); }
+
+/**
+ * `aten::select.int(Tensor(a) self, int dim, SymInt index) -> Tensor(a)`
+ * @group Shape
+ */
+export function select(self: Tensor, dim: number, index: number): Tensor { return toTensor(SELECT_INT.run(self.handle, dim, index) as number); }
+
+/**
+ * `aten::slice.Tensor(Tensor(a) self, int dim=0, SymInt? start=None, SymInt? end=None, SymInt step=1) -> Tensor(a)`
+ * @group Shape
+ */
+export function slice(self: Tensor, dim?: number, start?: number | null, end?: number | null, step?: number): Tensor { return toTensor((dim === undefined && start === undefined && end === undefined && step === undefined ? SLICE_TENSOR.run(self.handle) : SLICE_TENSOR.run(self.handle, dim, start, end, step)) as number); }
+
+/**
+ * `aten::split.Tensor(Tensor(a -> *) self, SymInt split_size, int dim=0) -> Tensor(a)[]`
+ * @group Shape
+ */
+export function split(self: Tensor, splitSize: number, dim?: number): Tensor[] { return ((dim === undefined ? SPLIT_TENSOR.run(self.handle, splitSize) : SPLIT_TENSOR.run(self.handle, splitSize, dim)) as number[]).map(toTensor); }
+
+/**
+ * `aten::split_with_sizes(Tensor(a -> *) self, SymInt[] split_sizes, int dim=0) -> Tensor(a)[]`
+ * @group Shape
+ */
+export function splitWithSizes(self: Tensor, splitSizes: readonly number[], dim?: number): Tensor[] { return ((dim === undefined ? SPLIT_WITH_SIZES.run(self.handle, firstList(splitSizes)) : SPLIT_WITH_SIZES.run(self.handle, firstList(splitSizes), dim)) as number[]).map(toTensor); }
+
+/**
+ * `aten::chunk(Tensor(a -> *) self, int chunks, int dim=0) -> Tensor(a)[]`
+ * @group Shape
+ */
+export function chunk(self: Tensor, chunks: number, dim?: number): Tensor[] { return ((dim === undefined ? CHUNK.run(self.handle, chunks) : CHUNK.run(self.handle, chunks, dim)) as number[]).map(toTensor); }
+
+/**
+ * `aten::contiguous(Tensor(a) self, *, MemoryFormat memory_format=0) -> Tensor(a)`
+ * @group Shape
+ */
+export function contiguous(self: Tensor): Tensor { return toTensor(CONTIGUOUS.run(self.handle) as number); }
+
+/**
+ * `aten::clone(Tensor self, *, MemoryFormat? memory_format=None) -> Tensor`
+ * @group Shape
+ */
+export function clone(self: Tensor): Tensor { return toTensor(CLONE.run(self.handle) as number); }
+
+/**
+ * `aten::detach(Tensor(a) self) -> Tensor(a)`
+ * @group Shape
+ */
+export function detach(self: Tensor): Tensor { return toTensor(DETACH.run(self.handle) as number); }
+
+/**
+ * `aten::repeat(Tensor self, SymInt[] repeats) -> Tensor`
+ * @group Shape
+ */
+export function repeat(self: Tensor, repeats: readonly number[]): Tensor { return toTensor(REPEAT.run(self.handle, firstList(repeats)) as number); }
+
+/**
+ * `aten::repeat_interleave.self_int(Tensor self, SymInt repeats, int? dim=None, *, SymInt? output_size=None) -> Tensor`
+ * @group Shape
+ */
+export function repeatInterleave(self: Tensor, repeats: number, dim?: number | null, outputSize?: number | null): Tensor { return toTensor((dim === undefined && outputSize === undefined ? REPEAT_INTERLEAVE_SELF_INT.run(self.handle, repeats) : REPEAT_INTERLEAVE_SELF_INT.run(self.handle, repeats, dim, outputSize)) as number); }
+
+/**
+ * `aten::roll(Tensor self, SymInt[1] shifts, int[1] dims=[]) -> Tensor`
+ * @group Shape
+ */
+export function roll(self: Tensor, shifts: number | readonly number[], dims?: number | readonly number[]): Tensor { return toTensor((dims === undefined ? ROLL.run(self.handle, firstList(shifts, 1)) : ROLL.run(self.handle, firstList(shifts, 1), nextList(dims, 1))) as number); }
+
+/**
+ * `aten::flip(Tensor self, int[] dims) -> Tensor`
+ * @group Shape
+ */
+export function flip(self: Tensor, dims: readonly number[]): Tensor { return toTensor(FLIP.run(self.handle, firstList(dims)) as number); }
+
+/**
+ * `aten::unbind.int(Tensor(a -> *) self, int dim=0) -> Tensor(a)[]`
+ * @group Shape
+ */
+export function unbind(self: Tensor, dim?: number): Tensor[] { return ((dim === undefined ? UNBIND_INT.run(self.handle) : UNBIND_INT.run(self.handle, dim)) as number[]).map(toTensor); }
+
+/**
+ * `aten::index_select(Tensor self, int dim, Tensor index) -> Tensor`
+ * @group Indexing
+ */
+export function indexSelect(self: Tensor, dim: number, index: Tensor): Tensor { return toTensor(INDEX_SELECT.run(self.handle, dim, index.handle) as number); }
+
+/**
+ * `aten::index_copy(Tensor self, int dim, Tensor index, Tensor source) -> Tensor`
+ * @group Indexing
+ */
+export function indexCopy(self: Tensor, dim: number, index: Tensor, source: Tensor): Tensor { return toTensor(INDEX_COPY.run(self.handle, dim, index.handle, source.handle) as number); }
+
+/**
+ * `aten::index_add(Tensor self, int dim, Tensor index, Tensor source, *, Scalar alpha=1) -> Tensor`
+ * @group Indexing
+ */
+export function indexAdd(self: Tensor, dim: number, index: Tensor, source: Tensor, alpha?: number | boolean): Tensor { return toTensor((alpha === undefined ? INDEX_ADD.run(self.handle, dim, index.handle, source.handle) : INDEX_ADD.run(self.handle, dim, index.handle, source.handle, alpha)) as number); }
+
+/**
+ * `aten::gather(Tensor self, int dim, Tensor index, *, bool sparse_grad=False) -> Tensor`
+ * @group Indexing
+ */
+export function gather(self: Tensor, dim: number, index: Tensor, sparseGrad?: boolean): Tensor { return toTensor((sparseGrad === undefined ? GATHER.run(self.handle, dim, index.handle) : GATHER.run(self.handle, dim, index.handle, sparseGrad)) as number); }
+
+/**
+ * `aten::index.Tensor(Tensor self, Tensor?[] indices) -> Tensor`
+ * @group Indexing
+ */
+export function index(self: Tensor, indices: readonly (Tensor | null)[]): Tensor { return toTensor(INDEX_TENSOR.run(self.handle, firstTensors(indices)) as number); }
+
+/**
+ * `aten::masked_fill.Scalar(Tensor self, Tensor mask, Scalar value) -> Tensor`
+ * @group Indexing
+ */
+export function maskedFill(self: Tensor, mask: Tensor, value: number | boolean): Tensor { return toTensor(MASKED_FILL_SCALAR.run(self.handle, mask.handle, value) as number); }
+
+/**
+ * `aten::masked_select(Tensor self, Tensor mask) -> Tensor`
+ * @group Indexing
+ */
+export function maskedSelect(self: Tensor, mask: Tensor): Tensor { return toTensor(MASKED_SELECT.run(self.handle, mask.handle) as number); }
+
+/**
+ * `aten::nonzero(Tensor self) -> Tensor`
+ * @group Indexing
+ */
+export function nonzero(self: Tensor): Tensor { return toTensor(NONZERO.run(self.handle) as number); }
+
+/**
+ * `aten::tril(Tensor self, SymInt diagonal=0) -> Tensor`
+ * @group Indexing
+ */
+export function tril(self: Tensor, diagonal?: number): Tensor { return toTensor((diagonal === undefined ? TRIL.run(self.handle) : TRIL.run(self.handle, diagonal)) as number); }
+
+/**
+ * `aten::triu(Tensor self, SymInt diagonal=0) -> Tensor`
+ * @group Indexing
+ */
+export function triu(self: Tensor, diagonal?: number): Tensor { return toTensor((diagonal === undefined ? TRIU.run(self.handle) : TRIU.run(self.handle, diagonal)) as number); }
+
+/**
+ * `aten::sum(Tensor self, *, ScalarType? dtype=None) -> Tensor`
+ * `aten::sum.dim_IntList(Tensor self, int[1]? dim, bool keepdim=False, *, ScalarType? dtype=None) -> Tensor`
+ * @group Reductions
+ */
+export function sum(self: Tensor, dim?: number | readonly number[] | null, keepdim?: boolean, dtype?: DType | null): Tensor { if (dim === undefined && keepdim === undefined) { return toTensor((dtype === undefined ? SUM.run(self.handle) : SUM.run(self.handle, dtypeCode(dtype))) as number); } return toTensor((dim === undefined && keepdim === undefined && dtype === undefined ? SUM_DIM_INTLIST.run(self.handle) : SUM_DIM_INTLIST.run(self.handle, firstList(dim, 1), keepdim, dtypeCode(dtype))) as number); }
+
+/**
+ * `aten::mean(Tensor self, *, ScalarType? dtype=None) -> Tensor`
+ * `aten::mean.dim(Tensor self, int[1]? dim, bool keepdim=False, *, ScalarType? dtype=None) -> Tensor`
+ * @group Reductions
+ */
+export function mean(self: Tensor, dim?: number | readonly number[] | null, keepdim?: boolean, dtype?: DType | null): Tensor { if (dim === undefined && keepdim === undefined) { return toTensor((dtype === undefined ? MEAN.run(self.handle) : MEAN.run(self.handle, dtypeCode(dtype))) as number); } return toTensor((dim === undefined && keepdim === undefined && dtype === undefined ? MEAN_DIM.run(self.handle) : MEAN_DIM.run(self.handle, firstList(dim, 1), keepdim, dtypeCode(dtype))) as number); }
+
+/**
+ * `aten::amax(Tensor self, int[1] dim=[], bool keepdim=False) -> Tensor`
+ * @group Reductions
+ */
+export function amax(self: Tensor, dim?: number | readonly number[], keepdim?: boolean): Tensor { return toTensor((dim === undefined && keepdim === undefined ? AMAX.run(self.handle) : AMAX.run(self.handle, firstList(dim, 1), keepdim)) as number); }
+
+/**
+ * `aten::amin(Tensor self, int[1] dim=[], bool keepdim=False) -> Tensor`
+ * @group Reductions
+ */
+export function amin(self: Tensor, dim?: number | readonly number[], keepdim?: boolean): Tensor { return toTensor((dim === undefined && keepdim === undefined ? AMIN.run(self.handle) : AMIN.run(self.handle, firstList(dim, 1), keepdim)) as number); }
+
+/**
+ * `aten::argmax(Tensor self, int? dim=None, bool keepdim=False) -> Tensor`
+ * @group Reductions
+ */
+export function argmax(self: Tensor, dim?: number | null, keepdim?: boolean): Tensor { return toTensor((dim === undefined && keepdim === undefined ? ARGMAX.run(self.handle) : ARGMAX.run(self.handle, dim, keepdim)) as number); }
+
+/**
+ * `aten::argmin(Tensor self, int? dim=None, bool keepdim=False) -> Tensor`
+ * @group Reductions
+ */
+export function argmin(self: Tensor, dim?: number | null, keepdim?: boolean): Tensor { return toTensor((dim === undefined && keepdim === undefined ? ARGMIN.run(self.handle) : ARGMIN.run(self.handle, dim, keepdim)) as number); }
+
+/**
+ * `aten::max.dim(Tensor self, int dim, bool keepdim=False) -> (Tensor values, Tensor indices)`
+ * @group Reductions
+ */
+export function maxAlong(self: Tensor, dim: number, keepdim?: boolean): [Tensor, Tensor] { return results((keepdim === undefined ? MAX_DIM.run(self.handle, dim) : MAX_DIM.run(self.handle, dim, keepdim)), (r) => [toTensor(r[0] as number), toTensor(r[1] as number)]); }
+
+/**
+ * `aten::var.correction(Tensor self, int[1]? dim=None, *, Scalar? correction=None, bool keepdim=False) -> Tensor`
+ * @group Reductions
+ */
+function var_(self: Tensor, dim?: number | readonly number[] | null, correction?: number | boolean | null, keepdim?: boolean): Tensor { return toTensor((dim === undefined && correction === undefined && keepdim === undefined ? VAR_CORRECTION.run(self.handle) : VAR_CORRECTION.run(self.handle, firstList(dim, 1), correction, keepdim)) as number); }
+export { var_ as var };
+
+/**
+ * `aten::std.correction(Tensor self, int[1]? dim=None, *, Scalar? correction=None, bool keepdim=False) -> Tensor`
+ * @group Reductions
+ */
+export function std(self: Tensor, dim?: number | readonly number[] | null, correction?: number | boolean | null, keepdim?: boolean): Tensor { return toTensor((dim === undefined && correction === undefined && keepdim === undefined ? STD_CORRECTION.run(self.handle) : STD_CORRECTION.run(self.handle, firstList(dim, 1), correction, keepdim)) as number); }
+
+/**
+ * `aten::logsumexp(Tensor self, int[1] dim, bool keepdim=False) -> Tensor`
+ * @group Reductions
+ */
+export function logsumexp(self: Tensor, dim: number | readonly number[], keepdim?: boolean): Tensor { return toTensor((keepdim === undefined ? LOGSUMEXP.run(self.handle, firstList(dim, 1)) : LOGSUMEXP.run(self.handle, firstList(dim, 1), keepdim)) as number); }
+
+/**
+ * `aten::linalg_vector_norm(Tensor self, Scalar ord=2, int[1]? dim=None, bool keepdim=False, *, ScalarType? dtype=None) -> Tensor`
+ * @group Reductions
+ */
+export function linalgVectorNorm(self: Tensor, ord?: number | boolean, dim?: number | readonly number[] | null, keepdim?: boolean, dtype?: DType | null): Tensor { return toTensor((ord === undefined && dim === undefined && keepdim === undefined && dtype === undefined ? LINALG_VECTOR_NORM.run(self.handle) : LINALG_VECTOR_NORM.run(self.handle, ord, firstList(dim, 1), keepdim, dtypeCode(dtype))) as number); }
+
+/**
+ * `aten::cumsum(Tensor self, int dim, *, ScalarType? dtype=None) -> Tensor`
+ * @group Reductions
+ */
+export function cumsum(self: Tensor, dim: number, dtype?: DType | null): Tensor { return toTensor((dtype === undefined ? CUMSUM.run(self.handle, dim) : CUMSUM.run(self.handle, dim, dtypeCode(dtype))) as number); }
+
+/**
+ * `aten::topk(Tensor self, SymInt k, int dim=-1, bool largest=True, bool sorted=True) -> (Tensor values, Tensor indices)`
+ * @group Reductions
+ */
+export function topk(self: Tensor, k: number, dim?: number, largest?: boolean, sorted?: boolean): [Tensor, Tensor] { return results((dim === undefined && largest === undefined && sorted === undefined ? TOPK.run(self.handle, k) : TOPK.run(self.handle, k, dim, largest, sorted)), (r) => [toTensor(r[0] as number), toTensor(r[1] as number)]); }
+
+/**
+ * `aten::sort(Tensor self, int dim=-1, bool descending=False) -> (Tensor values, Tensor indices)`
+ * @group Reductions
+ */
+export function sort(self: Tensor, dim?: number, descending?: boolean): [Tensor, Tensor] { return results((dim === undefined && descending === undefined ? SORT.run(self.handle) : SORT.run(self.handle, dim, descending)), (r) => [toTensor(r[0] as number), toTensor(r[1] as number)]); }
+
+/**
+ * `aten::bincount(Tensor self, Tensor? weights=None, SymInt minlength=0) -> Tensor`
+ * @group Reductions
+ */
+export function bincount(self: Tensor, weights?: Tensor | null, minlength?: number): Tensor { return toTensor((weights === undefined && minlength === undefined ? BINCOUNT.run(self.handle) : BINCOUNT.run(self.handle, weights?.handle, minlength)) as number); }
+
+/**
+ * `aten::all(Tensor self) -> Tensor`
+ * @group Reductions
+ */
+export function all(self: Tensor): Tensor { return toTensor(ALL.run(self.handle) as number); }
+
+/**
+ * `aten::any(Tensor self) -> Tensor`
+ * @group Reductions
+ */
+export function any(self: Tensor): Tensor { return toTensor(ANY.run(self.handle) as number); }
+
+/**
+ * `aten::eq.Tensor(Tensor self, Tensor other) -> Tensor`
+ * `aten::eq.Scalar(Tensor self, Scalar other) -> Tensor`
+ * @group Comparison
+ */
+export function eq(self: Tensor, other: Tensor | number | boolean): Tensor { if (typeof other === "object") { return toTensor(EQ_TENSOR.run(self.handle, other.handle) as number); } return toTensor(EQ_SCALAR.run(self.handle, other) as number); }
+
+/**
+ * `aten::ne.Tensor(Tensor self, Tensor other) -> Tensor`
+ * `aten::ne.Scalar(Tensor self, Scalar other) -> Tensor`
+ * @group Comparison
+ */
+export function ne(self: Tensor, other: Tensor | number | boolean): Tensor { if (typeof other === "object") { return toTensor(NE_TENSOR.run(self.handle, other.handle) as number); } return toTensor(NE_SCALAR.run(self.handle, other) as number); }
+
+/**
+ * `aten::lt.Tensor(Tensor self, Tensor other) -> Tensor`
+ * `aten::lt.Scalar(Tensor self, Scalar other) -> Tensor`
+ * @group Comparison
+ */
+export function lt(self: Tensor, other: Tensor | number | boolean): Tensor { if (typeof other === "object") { return toTensor(LT_TENSOR.run(self.handle, other.handle) as number); } return toTensor(LT_SCALAR.run(self.handle, other) as number); }
+
+/**
+ * `aten::le.Tensor(Tensor self, Tensor other) -> Tensor`
+ * `aten::le.Scalar(Tensor self, Scalar other) -> Tensor`
+ * @group Comparison
+ */
+export function le(self: Tensor, other: Tensor | number | boolean): Tensor { if (typeof other === "object") { return toTensor(LE_TENSOR.run(self.handle, other.handle) as number); } return toTensor(LE_SCALAR.run(self.handle, other) as number); }
+
+/**
+ * `aten::gt.Tensor(Tensor self, Tensor other) -> Tensor`
+ * `aten::gt.Scalar(Tensor self, Scalar other) -> Tensor`
+ * @group Comparison
+ */
+export function gt(self: Tensor, other: Tensor | number | boolean): Tensor { if (typeof other === "object") { return toTensor(GT_TENSOR.run(self.handle, other.handle) as number); } return toTensor(GT_SCALAR.run(self.handle, other) as number); }
+
+/**
+ * `aten::ge.Tensor(Tensor self, Tensor other) -> Tensor`
+ * `aten::ge.Scalar(Tensor self, Scalar other) -> Tensor`
+ * @group Comparison
+ */
+export function ge(self: Tensor, other: Tensor | number | boolean): Tensor { if (typeof other === "object") { return toTensor(GE_TENSOR.run(self.handle, other.handle) as number); } return toTensor(GE_SCALAR.run(self.handle, other) as number); }
+
+/**
+ * `aten::logical_and(Tensor self, Tensor other) -> Tensor`
+ * @group Comparison
+ */
+export function logicalAnd(self: Tensor, other: Tensor): Tensor { return toTensor(LOGICAL_AND.run(self.handle, other.handle) as number); }
+
+/**
+ * `aten::logical_or(Tensor self, Tensor other) -> Tensor`
+ * @group Comparison
+ */
+export function logicalOr(self: Tensor, other: Tensor): Tensor { return toTensor(LOGICAL_OR.run(self.handle, other.handle) as number); }
+
+/**
+ * `aten::logical_not(Tensor self) -> Tensor`
+ * @group Comparison
+ */
+export function logicalNot(self: Tensor): Tensor { return toTensor(LOGICAL_NOT.run(self.handle) as number); }
+
+/**
+ * `aten::isfinite(Tensor self) -> Tensor`
+ * @group Comparison
+ */
+export function isfinite(self: Tensor): Tensor { return toTensor(ISFINITE.run(self.handle) as number); }
+
+/**
+ * `aten::equal(Tensor self, Tensor other) -> bool`
+ * @group Comparison
+ */
+export function equal(self: Tensor, other: Tensor): boolean { return EQUAL.run(self.handle, other.handle) as boolean; }
+
+/**
+ * `aten::softmax.int(Tensor self, int dim, ScalarType? dtype=None) -> Tensor`
+ * @group Softmax and losses
+ */
+export function softmax(self: Tensor, dim: number, dtype?: DType | null): Tensor { return toTensor((dtype === undefined ? SOFTMAX_INT.run(self.handle, dim) : SOFTMAX_INT.run(self.handle, dim, dtypeCode(dtype))) as number); }
+
+/**
+ * `aten::log_softmax.int(Tensor self, int dim, ScalarType? dtype=None) -> Tensor`
+ * @group Softmax and losses
+ */
+export function logSoftmax(self: Tensor, dim: number, dtype?: DType | null): Tensor { return toTensor((dtype === undefined ? LOG_SOFTMAX_INT.run(self.handle, dim) : LOG_SOFTMAX_INT.run(self.handle, dim, dtypeCode(dtype))) as number); }
+
+/**
+ * `aten::cross_entropy_loss(Tensor self, Tensor target, Tensor? weight=None, int reduction=1, SymInt ignore_index=-100, float label_smoothing=0.) -> Tensor`
+ * @group Softmax and losses
+ */
+export function crossEntropyLoss(self: Tensor, target: Tensor, weight?: Tensor | null, reduction?: number, ignoreIndex?: number, labelSmoothing?: number): Tensor { return toTensor((weight === undefined && reduction === undefined && ignoreIndex === undefined && labelSmoothing === undefined ? CROSS_ENTROPY_LOSS.run(self.handle, target.handle) : CROSS_ENTROPY_LOSS.run(self.handle, target.handle, weight?.handle, reduction, ignoreIndex, labelSmoothing)) as number); }
+
+/**
+ * `aten::nll_loss_nd(Tensor self, Tensor target, Tensor? weight=None, int reduction=1, SymInt ignore_index=-100) -> Tensor`
+ * @group Softmax and losses
+ */
+export function nllLossNd(self: Tensor, target: Tensor, weight?: Tensor | null, reduction?: number, ignoreIndex?: number): Tensor { return toTensor((weight === undefined && reduction === undefined && ignoreIndex === undefined ? NLL_LOSS_ND.run(self.handle, target.handle) : NLL_LOSS_ND.run(self.handle, target.handle, weight?.handle, reduction, ignoreIndex)) as number); }
+
+/**
+ * `aten::mse_loss(Tensor self, Tensor target, int reduction=1) -> Tensor`
+ * @group Softmax and losses
+ */
+export function mseLoss(self: Tensor, target: Tensor, reduction?: number): Tensor { return toTensor((reduction === undefined ? MSE_LOSS.run(self.handle, target.handle) : MSE_LOSS.run(self.handle, target.handle, reduction)) as number); }
+
+/**
  * `aten::linear(Tensor input, Tensor weight, Tensor? bias=None) -> Tensor`
+ * @group Layers
  */
 export function linear(input: Tensor, weight: Tensor, bias?: Tensor | null): Tensor { return toTensor((bias === undefined ? LINEAR.run(input.handle, weight.handle) : LINEAR.run(input.handle, weight.handle, bias?.handle)) as number); }
 
 /**
  * `aten::embedding(Tensor weight, Tensor indices, SymInt padding_idx=-1, bool scale_grad_by_freq=False, bool sparse=False) -> Tensor`
+ * @group Layers
  */
 export function embedding(weight: Tensor, indices: Tensor, paddingIdx?: number, scaleGradByFreq?: boolean, sparse?: boolean): Tensor { return toTensor((paddingIdx === undefined && scaleGradByFreq === undefined && sparse === undefined ? EMBEDDING.run(weight.handle, indices.handle) : EMBEDDING.run(weight.handle, indices.handle, paddingIdx, scaleGradByFreq, sparse)) as number); }
 
 /**
  * `aten::layer_norm(Tensor input, SymInt[] normalized_shape, Tensor? weight=None, Tensor? bias=None, float eps=1.0000000000000001e-05, bool cudnn_enable=True) -> Tensor`
+ * @group Layers
  */
 export function layerNorm(input: Tensor, normalizedShape: readonly number[], weight?: Tensor | null, bias?: Tensor | null, eps?: number, cudnnEnable?: boolean): Tensor { return toTensor((weight === undefined && bias === undefined && eps === undefined && cudnnEnable === undefined ? LAYER_NORM.run(input.handle, firstList(normalizedShape)) : LAYER_NORM.run(input.handle, firstList(normalizedShape), weight?.handle, bias?.handle, eps, cudnnEnable)) as number); }
 
 /**
  * `aten::rms_norm(Tensor input, SymInt[] normalized_shape, Tensor? weight=None, float? eps=None) -> Tensor`
+ * @group Layers
  */
 export function rmsNorm(input: Tensor, normalizedShape: readonly number[], weight?: Tensor | null, eps?: number | null): Tensor { return toTensor((weight === undefined && eps === undefined ? RMS_NORM.run(input.handle, firstList(normalizedShape)) : RMS_NORM.run(input.handle, firstList(normalizedShape), weight?.handle, eps)) as number); }
 
 /**
  * `aten::group_norm(Tensor input, int num_groups, Tensor? weight=None, Tensor? bias=None, float eps=1.0000000000000001e-05, bool cudnn_enabled=True) -> Tensor`
+ * @group Layers
  */
 export function groupNorm(input: Tensor, numGroups: number, weight?: Tensor | null, bias?: Tensor | null, eps?: number, cudnnEnabled?: boolean): Tensor { return toTensor((weight === undefined && bias === undefined && eps === undefined && cudnnEnabled === undefined ? GROUP_NORM.run(input.handle, numGroups) : GROUP_NORM.run(input.handle, numGroups, weight?.handle, bias?.handle, eps, cudnnEnabled)) as number); }
 
 /**
  * `aten::conv2d(Tensor input, Tensor weight, Tensor? bias=None, SymInt[2] stride=[1, 1], SymInt[2] padding=[0, 0], SymInt[2] dilation=[1, 1], SymInt groups=1) -> Tensor`
+ * @group Layers
  */
 export function conv2d(input: Tensor, weight: Tensor, bias?: Tensor | null, stride?: number | readonly number[], padding?: number | readonly number[], dilation?: number | readonly number[], groups?: number): Tensor { return toTensor((bias === undefined && stride === undefined && padding === undefined && dilation === undefined && groups === undefined ? CONV2D.run(input.handle, weight.handle) : CONV2D.run(input.handle, weight.handle, bias?.handle, firstList(stride, 2), nextList(padding, 2), nextList(dilation, 2), groups)) as number); }
 
 /**
  * `aten::scaled_dot_product_attention(Tensor query, Tensor key, Tensor value, Tensor? attn_mask=None, float dropout_p=0., bool is_causal=False, *, float? scale=None, bool enable_gqa=False) -> Tensor`
+ * @group Layers
  */
 export function scaledDotProductAttention(query: Tensor, key: Tensor, value: Tensor, attnMask?: Tensor | null, dropoutP?: number, isCausal?: boolean, scale?: number | null, enableGqa?: boolean): Tensor { return toTensor((attnMask === undefined && dropoutP === undefined && isCausal === undefined && scale === undefined && enableGqa === undefined ? SCALED_DOT_PRODUCT_ATTENTION.run(query.handle, key.handle, value.handle) : SCALED_DOT_PRODUCT_ATTENTION.run(query.handle, key.handle, value.handle, attnMask?.handle, dropoutP, isCausal, scale, enableGqa)) as number); }
 
 /**
  * `aten::cat(Tensor[] tensors, int dim=0) -> Tensor`
+ * @group Joining and choosing
  */
 export function cat(tensors: readonly Tensor[], dim?: number): Tensor { return toTensor((dim === undefined ? CAT.run(firstTensors(tensors)) : CAT.run(firstTensors(tensors), dim)) as number); }
 
 /**
  * `aten::stack(Tensor[] tensors, int dim=0) -> Tensor`
+ * @group Joining and choosing
  */
 export function stack(tensors: readonly Tensor[], dim?: number): Tensor { return toTensor((dim === undefined ? STACK.run(firstTensors(tensors)) : STACK.run(firstTensors(tensors), dim)) as number); }
 
 /**
  * `aten::where.self(Tensor condition, Tensor self, Tensor other) -> Tensor`
+ * @group Joining and choosing
  */
 export function where(condition: Tensor, self: Tensor, other: Tensor): Tensor { return toTensor(WHERE_SELF.run(condition.handle, self.handle, other.handle) as number); }
 
 /**
  * `aten::zeros(SymInt[] size, *, ScalarType? dtype=None, Layout? layout=None, Device? device=None, bool? pin_memory=None) -> Tensor`
+ * @group New tensors
  */
 export function zeros(size: readonly number[], dtype?: DType | null, device?: string | null): Tensor { return toTensor((dtype === undefined && device === undefined ? ZEROS.run(firstList(size)) : ZEROS.run(firstList(size), dtypeCode(dtype), undefined, device)) as number); }
 
 /**
  * `aten::ones(SymInt[] size, *, ScalarType? dtype=None, Layout? layout=None, Device? device=None, bool? pin_memory=None) -> Tensor`
+ * @group New tensors
  */
 export function ones(size: readonly number[], dtype?: DType | null, device?: string | null): Tensor { return toTensor((dtype === undefined && device === undefined ? ONES.run(firstList(size)) : ONES.run(firstList(size), dtypeCode(dtype), undefined, device)) as number); }
 
 /**
  * `aten::full(SymInt[] size, Scalar fill_value, *, ScalarType? dtype=None, Layout? layout=None, Device? device=None, bool? pin_memory=None) -> Tensor`
+ * @group New tensors
  */
 export function full(size: readonly number[], fillValue: number | boolean, dtype?: DType | null, device?: string | null): Tensor { return toTensor((dtype === undefined && device === undefined ? FULL.run(firstList(size), fillValue) : FULL.run(firstList(size), fillValue, dtypeCode(dtype), undefined, device)) as number); }
 
 /**
  * `aten::empty.memory_format(SymInt[] size, *, ScalarType? dtype=None, Layout? layout=None, Device? device=None, bool? pin_memory=None, MemoryFormat? memory_format=None) -> Tensor`
+ * @group New tensors
  */
 export function empty(size: readonly number[], dtype?: DType | null, device?: string | null): Tensor { return toTensor((dtype === undefined && device === undefined ? EMPTY_MEMORY_FORMAT.run(firstList(size)) : EMPTY_MEMORY_FORMAT.run(firstList(size), dtypeCode(dtype), undefined, device)) as number); }
 
 /**
  * `aten::arange.start_step(Scalar start, Scalar end, Scalar step=1, *, ScalarType? dtype=None, Layout? layout=None, Device? device=None, bool? pin_memory=None) -> Tensor`
+ * @group New tensors
  */
 export function arange(start: number | boolean, end: number | boolean, step?: number | boolean, dtype?: DType | null, device?: string | null): Tensor { return toTensor((step === undefined && dtype === undefined && device === undefined ? ARANGE_START_STEP.run(start, end) : ARANGE_START_STEP.run(start, end, step, dtypeCode(dtype), undefined, device)) as number); }
 
 /**
  * `aten::eye(SymInt n, *, ScalarType? dtype=None, Layout? layout=None, Device? device=None, bool? pin_memory=None) -> Tensor`
+ * @group New tensors
  */
 export function eye(n: number, dtype?: DType | null, device?: string | null): Tensor { return toTensor((dtype === undefined && device === undefined ? EYE.run(n) : EYE.run(n, dtypeCode(dtype), undefined, device)) as number); }
 
 /**
  * `aten::rand(SymInt[] size, *, ScalarType? dtype=None, Layout? layout=None, Device? device=None, bool? pin_memory=None) -> Tensor`
+ * @group New tensors
  */
 export function rand(size: readonly number[], dtype?: DType | null, device?: string | null): Tensor { return toTensor((dtype === undefined && device === undefined ? RAND.run(firstList(size)) : RAND.run(firstList(size), dtypeCode(dtype), undefined, device)) as number); }
 
 /**
  * `aten::randn(SymInt[] size, *, ScalarType? dtype=None, Layout? layout=None, Device? device=None, bool? pin_memory=None) -> Tensor`
+ * @group New tensors
  */
 export function randn(size: readonly number[], dtype?: DType | null, device?: string | null): Tensor { return toTensor((dtype === undefined && device === undefined ? RANDN.run(firstList(size)) : RANDN.run(firstList(size), dtypeCode(dtype), undefined, device)) as number); }
 
 /**
  * `aten::randint.low(SymInt low, SymInt high, SymInt[] size, *, ScalarType? dtype=4, Layout? layout=None, Device? device=None, bool? pin_memory=None) -> Tensor`
+ * @group New tensors
  */
 export function randint(low: number, high: number, size: readonly number[], dtype?: DType | null, device?: string | null): Tensor { return toTensor((dtype === undefined && device === undefined ? RANDINT_LOW.run(low, high, firstList(size)) : RANDINT_LOW.run(low, high, firstList(size), dtypeCode(dtype), undefined, device)) as number); }
 
 /**
  * `aten::randperm(SymInt n, *, ScalarType? dtype=4, Layout? layout=None, Device? device=None, bool? pin_memory=None) -> Tensor`
+ * @group New tensors
  */
 export function randperm(n: number, dtype?: DType | null, device?: string | null): Tensor { return toTensor((dtype === undefined && device === undefined ? RANDPERM.run(n) : RANDPERM.run(n, dtypeCode(dtype), undefined, device)) as number); }
 
 /**
+ * `aten::zeros_like(Tensor self, *, ScalarType? dtype=None, Layout? layout=None, Device? device=None, bool? pin_memory=None, MemoryFormat? memory_format=None) -> Tensor`
+ * @group New tensors
+ */
+export function zerosLike(self: Tensor, dtype?: DType | null, device?: string | null): Tensor { return toTensor((dtype === undefined && device === undefined ? ZEROS_LIKE.run(self.handle) : ZEROS_LIKE.run(self.handle, dtypeCode(dtype), undefined, device)) as number); }
+
+/**
+ * `aten::ones_like(Tensor self, *, ScalarType? dtype=None, Layout? layout=None, Device? device=None, bool? pin_memory=None, MemoryFormat? memory_format=None) -> Tensor`
+ * @group New tensors
+ */
+export function onesLike(self: Tensor, dtype?: DType | null, device?: string | null): Tensor { return toTensor((dtype === undefined && device === undefined ? ONES_LIKE.run(self.handle) : ONES_LIKE.run(self.handle, dtypeCode(dtype), undefined, device)) as number); }
+
+/**
  * `aten::from_file(str filename, bool? shared=None, int? size=0, *, ScalarType? dtype=None, Layout? layout=None, Device? device=None, bool? pin_memory=None) -> Tensor`
+ * @group New tensors
  */
 export function fromFile(filename: string, shared?: boolean | null, size?: number | null, dtype?: DType | null, device?: string | null): Tensor { return toTensor((shared === undefined && size === undefined && dtype === undefined && device === undefined ? FROM_FILE.run(filename) : FROM_FILE.run(filename, shared, size, dtypeCode(dtype), undefined, device)) as number); }
 
 /**
+ * `aten::constant_pad_nd(Tensor self, SymInt[] pad, Scalar value=0) -> Tensor`
+ * @group Layers
+ */
+export function constantPadNd(self: Tensor, pad: readonly number[], value?: number | boolean): Tensor { return toTensor((value === undefined ? CONSTANT_PAD_ND.run(self.handle, firstList(pad)) : CONSTANT_PAD_ND.run(self.handle, firstList(pad), value)) as number); }
+
+/**
  * `aten::conv_transpose2d.input(Tensor input, Tensor weight, Tensor? bias=None, SymInt[2] stride=[1, 1], SymInt[2] padding=[0, 0], SymInt[2] output_padding=[0, 0], SymInt groups=1, SymInt[2] dilation=[1, 1]) -> Tensor`
+ * @group Layers
  */
 export function convTranspose2d(input: Tensor, weight: Tensor, bias?: Tensor | null, stride?: number | readonly number[], padding?: number | readonly number[], outputPadding?: number | readonly number[], groups?: number, dilation?: number | readonly number[]): Tensor { return toTensor((bias === undefined && stride === undefined && padding === undefined && outputPadding === undefined && groups === undefined && dilation === undefined ? CONV_TRANSPOSE2D_INPUT.run(input.handle, weight.handle) : CONV_TRANSPOSE2D_INPUT.run(input.handle, weight.handle, bias?.handle, firstList(stride, 2), nextList(padding, 2), nextList(outputPadding, 2), groups, nextList(dilation, 2))) as number); }
 
 /**
+ * `aten::upsample_nearest2d(Tensor self, SymInt[2] output_size, float? scales_h=None, float? scales_w=None) -> Tensor`
+ * @group Layers
+ */
+export function upsampleNearest2d(self: Tensor, outputSize: number | readonly number[], scalesH?: number | null, scalesW?: number | null): Tensor { return toTensor((scalesH === undefined && scalesW === undefined ? UPSAMPLE_NEAREST2D.run(self.handle, firstList(outputSize, 2)) : UPSAMPLE_NEAREST2D.run(self.handle, firstList(outputSize, 2), scalesH, scalesW)) as number); }
+
+/**
+ * `aten::upsample_bilinear2d(Tensor self, SymInt[2] output_size, bool align_corners, float? scales_h=None, float? scales_w=None) -> Tensor`
+ * @group Layers
+ */
+export function upsampleBilinear2d(self: Tensor, outputSize: number | readonly number[], alignCorners: boolean, scalesH?: number | null, scalesW?: number | null): Tensor { return toTensor((scalesH === undefined && scalesW === undefined ? UPSAMPLE_BILINEAR2D.run(self.handle, firstList(outputSize, 2), alignCorners) : UPSAMPLE_BILINEAR2D.run(self.handle, firstList(outputSize, 2), alignCorners, scalesH, scalesW)) as number); }
+
+/**
+ * `aten::_upsample_bilinear2d_aa(Tensor self, SymInt[2] output_size, bool align_corners, float? scales_h=None, float? scales_w=None) -> Tensor`
+ * @group Layers
+ */
+export function upsampleBilinear2dAa(self: Tensor, outputSize: number | readonly number[], alignCorners: boolean, scalesH?: number | null, scalesW?: number | null): Tensor { return toTensor((scalesH === undefined && scalesW === undefined ? UPSAMPLE_BILINEAR2D_AA.run(self.handle, firstList(outputSize, 2), alignCorners) : UPSAMPLE_BILINEAR2D_AA.run(self.handle, firstList(outputSize, 2), alignCorners, scalesH, scalesW)) as number); }
+
+/**
+ * `aten::upsample_bicubic2d(Tensor self, SymInt[2] output_size, bool align_corners, float? scales_h=None, float? scales_w=None) -> Tensor`
+ * @group Layers
+ */
+export function upsampleBicubic2d(self: Tensor, outputSize: number | readonly number[], alignCorners: boolean, scalesH?: number | null, scalesW?: number | null): Tensor { return toTensor((scalesH === undefined && scalesW === undefined ? UPSAMPLE_BICUBIC2D.run(self.handle, firstList(outputSize, 2), alignCorners) : UPSAMPLE_BICUBIC2D.run(self.handle, firstList(outputSize, 2), alignCorners, scalesH, scalesW)) as number); }
+
+/**
+ * `aten::glu(Tensor self, int dim=-1) -> Tensor`
+ * @group Layers
+ */
+export function glu(self: Tensor, dim?: number): Tensor { return toTensor((dim === undefined ? GLU.run(self.handle) : GLU.run(self.handle, dim)) as number); }
+
+/**
  * `aten::_fused_adamw_(Tensor(a!)[] self, Tensor(b!)[] grads, Tensor(c!)[] exp_avgs, Tensor(d!)[] exp_avg_sqs, Tensor(e!)[] max_exp_avg_sqs, Tensor[] state_steps, *, float lr, float beta1, float beta2, float weight_decay, float eps, bool amsgrad, bool maximize, Tensor? grad_scale=None, Tensor? found_inf=None) -> ()`
+ * @group Lists of tensors
  */
 export function fusedAdamw_(self: readonly Tensor[], grads: readonly Tensor[], expAvgs: readonly Tensor[], expAvgSqs: readonly Tensor[], maxExpAvgSqs: readonly Tensor[], stateSteps: readonly Tensor[], lr: number, beta1: number, beta2: number, weightDecay: number, eps: number, amsgrad: boolean, maximize: boolean, gradScale?: Tensor | null, foundInf?: Tensor | null): void { (gradScale === undefined && foundInf === undefined ? FUSED_ADAMW_.run(firstTensors(self), nextTensors(grads), nextTensors(expAvgs), nextTensors(expAvgSqs), nextTensors(maxExpAvgSqs), nextTensors(stateSteps), lr, beta1, beta2, weightDecay, eps, amsgrad, maximize) : FUSED_ADAMW_.run(firstTensors(self), nextTensors(grads), nextTensors(expAvgs), nextTensors(expAvgSqs), nextTensors(maxExpAvgSqs), nextTensors(stateSteps), lr, beta1, beta2, weightDecay, eps, amsgrad, maximize, gradScale?.handle, foundInf?.handle)); }
 
 /**
  * `aten::_foreach_norm.Scalar(Tensor[] self, Scalar ord=2, ScalarType? dtype=None) -> Tensor[]`
+ * @group Lists of tensors
  */
 export function foreachNorm(self: readonly Tensor[], ord?: number | boolean, dtype?: DType | null): Tensor[] { return ((ord === undefined && dtype === undefined ? FOREACH_NORM_SCALAR.run(firstTensors(self)) : FOREACH_NORM_SCALAR.run(firstTensors(self), ord, dtypeCode(dtype))) as number[]).map(toTensor); }
 
 /**
  * `aten::_foreach_mul_.Tensor(Tensor(a!)[] self, Tensor other) -> ()`
+ * @group Lists of tensors
  */
 export function foreachMul_(self: readonly Tensor[], other: Tensor): void { FOREACH_MUL__TENSOR_.run(firstTensors(self), other.handle); }
 
 /**
  * `aten::_foreach_zero_(Tensor(a!)[] self) -> ()`
+ * @group Lists of tensors
  */
 export function foreachZero_(self: readonly Tensor[]): void { FOREACH_ZERO_.run(firstTensors(self)); }
 
 /**
  * `aten::_foreach_add_.List(Tensor(a!)[] self, Tensor[] other, *, Scalar alpha=1) -> ()`
+ * @group Lists of tensors
  */
 export function foreachAdd_(self: readonly Tensor[], other: readonly Tensor[], alpha?: number | boolean): void { (alpha === undefined ? FOREACH_ADD__LIST_.run(firstTensors(self), nextTensors(other)) : FOREACH_ADD__LIST_.run(firstTensors(self), nextTensors(other), alpha)); }
 
 /**
  * `aten::_foreach_add_.Scalar(Tensor(a!)[] self, Scalar scalar) -> ()`
+ * @group Lists of tensors
  */
 export function foreachAddScalar_(self: readonly Tensor[], scalar: number | boolean): void { FOREACH_ADD__SCALAR_.run(firstTensors(self), scalar); }

@@ -2,7 +2,7 @@ import { spawnSync } from "node:child_process";
 import { dirname, join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { afterAll, expect, test } from "vitest";
-import { type DType, F, grad, manualSeed, memory, noGrad, type Tensor, tensor, tidy } from "./index.js";
+import { type DType, F, grad, manualSeed, memory, noGrad, Tensor, tensor, tidy } from "./index.js";
 
 const before = memory().tensors;
 afterAll(() => expect(memory().tensors).toBe(before));
@@ -11,6 +11,52 @@ test("the generated operators are those of scripts/operators.txt", () => {
   const script = join(dirname(dirname(fileURLToPath(import.meta.url))), "scripts", "generate.mjs");
   const { status, stderr } = spawnSync(process.execPath, [script, "--check"], { encoding: "utf8" });
   expect({ status, stderr }).toEqual({ status: 0, stderr: "" });
+});
+
+test("a method has a function of its name, which gives what it gives", () => {
+  const names = Object.getOwnPropertyNames(Object.getPrototypeOf(Tensor.prototype)).filter((n) => n !== "constructor");
+  expect(names).toEqual(expect.arrayContaining(["add", "layerNorm", "crossEntropyLoss", "conv2d", "var"]));
+  expect(names.filter((name) => typeof F[name as keyof typeof F] !== "function")).toEqual([]);
+
+  tidy(() => {
+    const [x, weight] = [tensor([[1, 2, 4], [3, 5, 9]]), tensor([[0.5, -1, 2], [1, 0, -2]])]; // biome-ignore format: matrices
+    const targets = tensor([2, 0], { dtype: "int64" });
+    for (const [method, asFunction] of [
+      [x.layerNorm([3], weight.select(0, 0)), F.layerNorm(x, [3], weight.select(0, 0))],
+      [x.rmsNorm([3]), F.rmsNorm(x, [3])],
+      [x.linear(weight), F.linear(x, weight)],
+      [weight.embedding(tensor([1], { dtype: "int64" })), F.embedding(weight, tensor([1], { dtype: "int64" }))],
+      [x.crossEntropyLoss(targets), F.crossEntropyLoss(x, targets)],
+      [x.crossEntropyLoss(targets, null, 2), F.crossEntropyLoss(x, targets, null, 2)],
+      [x.mul(2), F.mul(x, 2)],
+      [x.mul(weight), F.mul(x, weight)],
+      [x.sum(), F.sum(x)],
+      [x.sum([1], true), F.sum(x, [1], true)],
+      [x.var([1], 0), F.var(x, [1], 0)],
+      [x.maxAlong(1)[1], F.maxAlong(x, 1)[1]],
+      [x.split(2, 1)[1]!, F.split(x, 2, 1)[1]!],
+      [x.zerosLike("int64"), F.zerosLike(x, "int64")],
+    ] as const) {
+      expect(asFunction.shape).toEqual(method.shape);
+      expect(asFunction.toNumbers()).toEqual(method.toNumbers());
+    }
+    expect(F.equal(x, F.clone(x))).toBe(true);
+  });
+});
+
+test("in place, both forms give their first argument back", () => {
+  tidy(() => {
+    const x = tensor([1, 2]);
+    expect(F.add_(x, 1)).toBe(x);
+    expect(F.mul_(x, tensor([10, 100]))).toBe(x);
+    expect(x.clamp_(0, 250)).toBe(x);
+    expect(x.toNumbers()).toEqual([20, 250]);
+  });
+});
+
+test("a function refuses what is no tensor", () => {
+  const numbers = [3, 1, 2] as unknown as Tensor; // which has a sort of its own
+  expect(() => F.sort(numbers)).toThrow(/^aten::sort\(.*Expected a proper Tensor/);
 });
 
 const numbers = [2.5, -3, 0, 1 / 3, 1e-40, Number.NaN, Number.POSITIVE_INFINITY];
