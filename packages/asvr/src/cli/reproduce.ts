@@ -87,6 +87,7 @@ async function reproduceTable(
     onKept: (parts) => display.note(`done before: ${parts.join(", ")}`),
     onStart: (part) => display.start(part),
     onProgress: (part, progress) => display.update(part, progress),
+    onWhole: (progress) => display.whole(progress),
     onDone: (part, { seconds, detail }) => display.done(part, seconds, detail),
   });
   if (count === 0) display.note(`nothing to do in ${folder}: every part is done; only the report is written again`);

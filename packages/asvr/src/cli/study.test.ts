@@ -66,6 +66,11 @@ test("--json prints one object on standard output, everything else is on standar
   );
 });
 
+test("says how far the study is over all of its parts", () => {
+  expect(first.stderr).toMatch(/^part 1 of 10$/m);
+  expect(first.stderr).toMatch(/^parts? .*\b10 of 10, about \d+ s left$/m);
+});
+
 test("the same call again does nothing and says so", async () => {
   const before = readJson(study, "study.json");
   const again = await reproduce("--out", study);

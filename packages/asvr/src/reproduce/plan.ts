@@ -3,8 +3,17 @@ import { join } from "node:path";
 import { runtimeInfo } from "@asvr/torch";
 import type { Recipe } from "../recipes/recipe.js";
 import { rowNotes, splitName, studyRows } from "../recipes/tables.js";
+import {
+  calibrationSeconds,
+  codesSeconds,
+  encoderSeconds,
+  languageModelSeconds,
+  rowSeconds,
+  tokenizersSeconds,
+  worldSeconds,
+} from "./cost.js";
 import { layout, partsOf } from "./layout.js";
-import { type Calibration, calibrate, equalTime } from "./parts/calibration.js";
+import { type Calibration, calibrate, equalTime, TIMED_STEPS } from "./parts/calibration.js";
 import { makeCodes } from "./parts/codes.js";
 import { trainEncoder } from "./parts/encoder.js";
 import { trainLanguageModel } from "./parts/language-model.js";
@@ -21,6 +30,8 @@ export interface Part {
   /** Folder or file, relative to the study's, that it makes. */
   output: string;
   needs: readonly string[];
+  /** About how long it takes, in the seconds of `cost.ts`. */
+  cost: number;
   /** Of its settings and of the parts that it needs: equal prints mean an equal result. */
   fingerprint: string;
   /** Returns what the report says beside its time. */
@@ -52,33 +63,40 @@ export function planStudy(settings: StudySettings, libtorch = runtimeInfo().libt
   const { things, ...world } = settings.world;
   // The standard set is left out, as it was before there was another: studies from then go on.
   const set = things === "standard" ? {} : { things };
-  add({ name: "data", output: "data", needs: [], run: makeWorld }, { ...world, ...set });
-  add({ name: "encoder", output: "encoder", needs: ["data"], run: trainEncoder }, settings.encoder, base.encoder);
+  const data = { name: "data", output: "data", needs: [], cost: worldSeconds(settings), run: makeWorld };
+  add(data, { ...world, ...set });
+  const encoder = { needs: ["data"], cost: encoderSeconds(settings), run: trainEncoder };
+  add({ name: "encoder", output: "encoder", ...encoder }, settings.encoder, base.encoder);
   for (const [name, recipe] of distinct(recipes, "languageModel")) {
     const run = isPublished ? takePublished : (context: PartContext) => trainLanguageModel(context, recipe);
-    add({ name, output: name, needs: ["data"], run }, settings.languageModel, recipe.language);
+    const part = { name, output: name, needs: ["data"], cost: languageModelSeconds(settings, recipe), run };
+    add(part, settings.languageModel, recipe.language);
   }
   for (const [name, recipe] of distinct(recipes, "tokenizers")) {
     const run = (context: PartContext) => trainTokenizers(context, recipe);
-    add({ name, output: name, needs: ["encoder"], run }, settings.tokenizers, recipe.tokenizers);
+    const part = { name, output: name, needs: ["encoder"], cost: tokenizersSeconds(settings), run };
+    add(part, settings.tokenizers, recipe.tokenizers);
   }
   for (const [name, recipe] of distinct(recipes, "codes")) {
     const run = (context: PartContext) => makeCodes(context, recipe);
-    add({ name, output: name, needs: [partsOf(recipe).tokenizers], run });
+    add({ name, output: name, needs: [partsOf(recipe).tokenizers], cost: codesSeconds(settings), run });
   }
   const needsOf = (recipe: Recipe) => [partsOf(recipe).codes, partsOf(recipe).languageModel];
   if (rows.some(({ row }) => isEqualTime(settings, row))) {
-    add({ name: "calibration", output: "calibration.json", needs: needsOf(base), run: calibrate }, settings.steps);
+    const part = { needs: needsOf(base), cost: calibrationSeconds(settings, base, TIMED_STEPS), run: calibrate };
+    add({ name: "calibration", output: "calibration.json", ...part }, settings.steps);
   }
-  // Rows with a visual head take longest: they start first, so that no core waits for them at the end.
-  const bySeed = settings.seeds.flatMap((seed) => rows.map((row) => ({ ...row, seed })));
-  const cost = ({ row, recipe }: (typeof rows)[number]) => costOf(recipe, isEqualTime(settings, row));
-  for (const { row, recipe, seed } of bySeed.sort((a, b) => cost(b) - cost(a))) {
+  const costed = rows.map(({ row, recipe }) => {
+    return { row, recipe, cost: rowSeconds(settings, recipe, isEqualTime(settings, row)) };
+  });
+  // What takes longest starts first, so that no core waits for it at the end.
+  const bySeed = settings.seeds.flatMap((seed) => costed.map((row) => ({ ...row, seed })));
+  for (const { row, recipe, cost, seed } of bySeed.sort((a, b) => b.cost - a.cost)) {
     const needs = isEqualTime(settings, row) ? [...needsOf(recipe), "calibration"] : needsOf(recipe);
     const name = `${row}-s${seed}`;
     const run = async (context: PartContext) =>
       runRow(context, await rowRecipe(context.folder, settings, row, seed), layout.row(context.folder, row, seed));
-    add({ name, output: name, needs, run }, rowSettings(settings, row, seed));
+    add({ name, output: name, needs, cost, run }, rowSettings(settings, row, seed));
   }
   return parts;
 }
@@ -109,10 +127,4 @@ export function notesOf({ table, scale }: StudySettings, row: string): ReturnTyp
 
 function isEqualTime(settings: StudySettings, row: string): boolean {
   return notesOf(settings, row).role === "equal-time";
-}
-
-/** In steps of the baseline, roughly: only the order matters. */
-function costOf({ supervision: { kind }, stages }: Recipe, isEqualTime: boolean): number {
-  const perStep = kind === "dual" ? 2 : kind !== "none" || isEqualTime ? 1.4 : 1;
-  return perStep * stages.tuning.steps;
 }

@@ -14,12 +14,15 @@ import { notesOf, type Part, planStudy, rowRecipe } from "./plan.js";
 import { revision, versions } from "./provenance.js";
 import { rowSettings, type StudySettings, settingsSchema } from "./settings.js";
 import { requireNoForeignModel } from "./start.js";
+import { nextParts, Whole, type WholeProgress } from "./whole.js";
 
 export interface StudyEvents {
   /** Parts that were finished before; nothing is done for them. */
   onKept?: (parts: readonly string[]) => void;
   onStart?: (part: string) => void;
   onProgress?: (part: string, progress: PartProgress) => void;
+  /** After each of these: how far the study is as a whole. */
+  onWhole?: (progress: WholeProgress) => void;
   onDone?: (part: string, record: PartRecord) => void;
 }
 
@@ -52,8 +55,7 @@ export async function runStudy(options: StudyOptions): Promise<number> {
   const parts = only ? planned.filter(({ name }) => only.includes(name)) : planned;
   requireNoForeignModel(folder);
   await mkdir(folder, { recursive: true });
-  if (only && (await staleParts(folder, parts)).length === 0 && (await doneParts(folder, parts)).size === parts.length)
-    return 0; // another process may well work on the rows
+  if (only && (await areDone(folder, parts))) return 0; // another process may well work on the rows
   const lock = await Lock.hold(join(folder, "study.lock"), { what: folder });
   try {
     await requireSameSettings(options, parts);
@@ -99,7 +101,9 @@ export function useSettings({ threads, matmul }: StudySettings): void {
 async function runParts(options: StudyOptions, parts: readonly Part[], onChange: () => Promise<void>): Promise<number> {
   const { folder, settings } = options;
   const jobs = options.jobs ?? Math.max(1, Math.floor(availableParallelism() / settings.threads));
-  const done = await doneParts(folder, parts);
+  const records = await partRecords(folder, parts);
+  const done = new Set([...records.values()].filter(({ state }) => state === "done").map(({ name }) => name));
+  const whole = new Whole(parts, records, jobs);
   const running = new Map<string, Promise<void>>();
   const stop = new AbortController();
   const signal = AbortSignal.any([options.signal, stop.signal]);
@@ -114,10 +118,17 @@ async function runParts(options: StudyOptions, parts: readonly Part[], onChange:
   };
   const start = (part: Part) => {
     started++;
+    whole.start(part.name);
     options.onStart?.(part.name);
-    const child = new PartProcess(folder, part, (progress) => options.onProgress?.(part.name, progress), signal);
+    const onProgress = (progress: PartProgress) => {
+      whole.update(part.name, progress);
+      options.onProgress?.(part.name, progress);
+      options.onWhole?.(whole.progress());
+    };
+    const child = new PartProcess(folder, part, onProgress, signal);
     const finished = child.finished.then(async (record) => {
       done.add(part.name);
+      whole.finish(part.name, record);
       options.onDone?.(part.name, record);
       await onChange();
     });
@@ -127,11 +138,10 @@ async function runParts(options: StudyOptions, parts: readonly Part[], onChange:
     );
   };
   for (;;) {
-    const isReady = ({ name, needs }: Part) =>
-      !done.has(name) && !running.has(name) && needs.every((need) => done.has(need));
-    const ready = signal.aborted ? [] : parts.filter(isReady);
-    for (const part of ready.slice(0, jobs - running.size)) start(part);
+    const next = signal.aborted ? [] : nextParts(parts, done, running, jobs);
+    for (const part of next) start(part);
     if (running.size === 0) break;
+    options.onWhole?.(whole.progress());
     await Promise.race(running.values());
   }
   if (failure !== undefined && !(failure instanceof Interrupted)) throw failure;
@@ -141,19 +151,22 @@ async function runParts(options: StudyOptions, parts: readonly Part[], onChange:
   return started;
 }
 
-async function doneParts(folder: string, parts: readonly Part[]): Promise<Set<string>> {
-  const done = new Set<string>();
-  for (const { name } of parts) if ((await readPart(folder, name))?.state === "done") done.add(name);
-  return done;
+async function partRecords(folder: string, parts: readonly Part[]): Promise<Map<string, PartRecord>> {
+  const records = await Promise.all(parts.map(({ name }) => readPart(folder, name)));
+  return new Map(records.filter((record) => record !== undefined).map((record) => [record.name, record]));
+}
+
+async function areDone(folder: string, parts: readonly Part[]): Promise<boolean> {
+  const records = await partRecords(folder, parts);
+  return parts.every(({ name, fingerprint }) => {
+    const record = records.get(name);
+    return record?.state === "done" && record.fingerprint === fingerprint;
+  });
 }
 
 async function staleParts(folder: string, parts: readonly Part[]): Promise<Part[]> {
-  const stale: Part[] = [];
-  for (const part of parts) {
-    const record = await readPart(folder, part.name);
-    if (record && record.fingerprint !== part.fingerprint) stale.push(part);
-  }
-  return stale;
+  const records = await partRecords(folder, parts);
+  return parts.filter(({ name, fingerprint }) => (records.get(name)?.fingerprint ?? fingerprint) !== fingerprint);
 }
 
 async function requireSameSettings({ folder, fresh }: StudyOptions, parts: readonly Part[]): Promise<void> {

@@ -11,6 +11,9 @@ import { prepareRow, type StageName } from "./prepare.js";
 const STEPS = 12;
 const ROUNDS = 5;
 
+/** Steps of each stage and row that are timed in all. */
+export const TIMED_STEPS = STEPS * ROUNDS;
+
 export interface Calibration {
   /** Seconds of a step, median over the rounds. */
   secondsPerStep: Record<"llava" | "asvr", Record<StageName, number>>;
