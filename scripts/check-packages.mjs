@@ -50,7 +50,7 @@ async function check() {
   const started = performance.now();
   const [torch, asvr] = await pack();
   checkArchive(torch, ["native/addon.cc", "scripts/setup.mjs", "scripts/operators.txt", "bin/asvr-torch.js"]);
-  checkArchive(asvr, ["bin/asvr.js", "dist/cli/main.js", "dist/reproduce/part-worker.js"]);
+  checkArchive(asvr, ["bin/asvr.js", "dist/cli/main.js", "dist/studies/part-worker.js"]);
   assert(asvr.manifest.dependencies["@asvr/torch"] === torch.version, "asvr needs another version of @asvr/torch");
   linkLibtorch();
 

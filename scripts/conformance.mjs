@@ -175,7 +175,7 @@ const statements = {
     {
       where: "Table 1",
       says: "It helps with discrete input too",
-      code: ["reproduce/parts/codes.ts", "visualInputOf"],
+      code: ["parts/codes.ts", "visualInputOf"],
       tests: [["recipes/recipe.test.ts", "every row of Table 1 is a recipe at both scales"]],
       measured: () => reading("Discrete input"),
     },
@@ -190,14 +190,14 @@ const statements = {
       where: "Table 8",
       says: "A tokenizer of a quarter of the pictures gives codes that help less",
       code: ["recipes/table8.ts", "table8"],
-      tests: [["reproduce/settings.test.ts", "Table 8 has a tokenizer for each share of the pictures"]],
+      tests: [["parts/settings.test.ts", "Table 8 has a tokenizer for each share of the pictures"]],
       measured: () => reading("tokenizer of a quarter", table8),
     },
     {
       where: "Table 2",
       says: "It helps with more data, and with other language models",
       code: ["recipes/table2.ts", "table2"],
-      tests: [["reproduce/settings.test.ts", "Table 2 has a language model for each shape"]],
+      tests: [["parts/settings.test.ts", "Table 2 has a language model for each shape"]],
       measured: () =>
         ["semantic codes, half", "semantic codes, all", "semantic codes, LLM with one key-value head"]
           .map((topic) => reading(topic, table2))
@@ -206,7 +206,7 @@ const statements = {
     {
       where: "not in the paper",
       says: "A control: codes of another picture as targets, which can only teach what is not in the picture",
-      code: ["reproduce/parts/codes.ts", "codesOfAnother"],
+      code: ["parts/codes.ts", "codesOfAnother"],
       tests: [["recipes/recipe.test.ts", "every row of Table 1 is a recipe at both scales"]],
       measured: () => reading("Control"),
     },
@@ -310,7 +310,7 @@ const differences = [
   {
     says: "Features before the projector: as the encoder gives them",
     ours: "`normaliseFeatures`: off at paper scale; on at the micro scale, whose encoder is trained here",
-    code: ["reproduce/parts/codes.ts", "continuousInput"],
+    code: ["parts/codes.ts", "continuousInput"],
     tests: [["recipes/recipe.test.ts", "every row of Table 1 is a recipe at both scales"]],
   },
 ];

@@ -33,7 +33,7 @@ const rows = options.rows.split(",");
 const random = randomOf(Number(options.seed));
 const asvr = fileURLToPath(new URL("../packages/asvr/bin/asvr.js", import.meta.url));
 
-const { demoSettings, quickened } = await import("../packages/asvr/dist/reproduce/settings.js");
+const { demoSettings, quickened } = await import("../packages/asvr/dist/parts/settings.js");
 const quick = quickened(demoSettings);
 const small = (training, steps) => ({ ...training, steps, batchSize: 8 });
 const settings = {

@@ -1,4 +1,4 @@
-import type { Fault } from "./data/faults.js";
+import type { Fault } from "./fault.js";
 
 /** Data that cannot be used: a bad record, picture or sample. `faults` lists every one that was found. */
 export class DataError extends Error {

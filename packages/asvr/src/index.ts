@@ -27,10 +27,6 @@ export { type OpenOptions, openChatModel } from "./chat/open.js";
 export type { Region, VisualGrid } from "./chat/visual-grid.js";
 export { WorkerChat, type WorkerOptions } from "./chat/worker-chat.js";
 export type { ConfigPlace } from "./checkpoints/config-place.js";
-export { exportGguf } from "./checkpoints/export/gguf.js";
-export type { GgufFloat } from "./checkpoints/export/gguf-language.js";
-export { type Exported, exportHuggingFace } from "./checkpoints/export/hf.js";
-export { type ExportSource, hubSource } from "./checkpoints/export/source.js";
 export { GgufFile, openGguf } from "./checkpoints/gguf/file.js";
 export type { GgufEntry } from "./checkpoints/gguf/header.js";
 export { loadGgufLanguageModel } from "./checkpoints/gguf/language-model.js";
@@ -50,7 +46,6 @@ export type { TowerSizes } from "./checkpoints/tokenizer-weights.js";
 export { type VisionConfigOptions, visionConfig } from "./checkpoints/vision-config.js";
 export { loadVisionTower } from "./checkpoints/vision-tower.js";
 export * from "./checkpoints/visual-tokenizer.js";
-export type { Fault, FaultKind } from "./data/faults.js";
 export { type DecodeOptions, decodeImage, type RgbImage } from "./data/images.js";
 export { Sampler, type SamplerOptions } from "./data/loader.js";
 export { type PackedBatch, type PackingOptions, packSamples } from "./data/packing.js";
@@ -61,7 +56,6 @@ export { type Resampling, type ResizeOptions, resize } from "./data/resize.js";
 export { buildSamples, type ImageRef, type ImageTokenCount, type Sample, type SampleOptions } from "./data/samples.js";
 export { tilesOf } from "./data/tiles.js";
 export * from "./data/tiling.js";
-export { VisualCache } from "./data/visual-cache.js";
 export * from "./errors.js";
 export { benchmarkNamed, benchmarks } from "./evaluation/benchmarks/all.js";
 export type { Answer, Answerer, AnswerRequest } from "./evaluation/benchmarks/answerer.js";
@@ -102,6 +96,11 @@ export type { TestQuestion } from "./evaluation/questions.js";
 export { type EvaluateOptions, evaluate } from "./evaluation/run.js";
 export type { Interval } from "./evaluation/statistics.js";
 export type { Tables } from "./evaluation/table.js";
+export { exportGguf } from "./export/gguf.js";
+export type { GgufFloat } from "./export/gguf-language.js";
+export { type Exported, exportHuggingFace } from "./export/hf.js";
+export { type ExportSource, hubSource } from "./export/source.js";
+export type { Fault, FaultKind } from "./fault.js";
 export { type BuiltInTemplate, builtInTemplates } from "./language/built-in-templates.js";
 export * from "./language/chat-template.js";
 export type { ChatFolderOptions } from "./language/chat-template-files.js";
@@ -117,7 +116,6 @@ export {
 } from "./language/decoding/decoder.js";
 export type { SamplingOptions } from "./language/decoding/sampling.js";
 export { type CacheShape, SequenceCache } from "./language/decoding/sequence-cache.js";
-export { type GenerateOptions, generate } from "./language/generation.js";
 export * from "./language/llama.js";
 export type { RopeScaling, RotaryAngles } from "./language/rotary.js";
 export type { TextStream } from "./language/text-stream.js";
@@ -127,6 +125,9 @@ export {
   type TokenizerConfig,
   type TokenizerJson,
 } from "./language/tokenizer.js";
+export { type LinearNll, type LinearNllOptions, linearNll } from "./layers/chunked-loss.js";
+export type { Gelu } from "./layers/gelu.js";
+export { Projector, type ProjectorOptions } from "./layers/projector.js";
 export {
   buildMicroWorld,
   type MicroManifest,
@@ -135,12 +136,12 @@ export {
   type MicroWorldOptions,
 } from "./micro/index.js";
 export * from "./model/build.js";
-export { type LinearNll, type LinearNllOptions, linearNll } from "./model/chunked-loss.js";
+export { type GenerateOptions, generate } from "./model/generation.js";
 export type { BatchTensors } from "./model/layout.js";
 export * from "./model/llava.js";
 export * from "./model/llava-next.js";
 export * from "./model/lvlm.js";
-export { Projector, type ProjectorOptions } from "./model/projector.js";
+export { VisualCache } from "./model/visual-cache.js";
 export { baselines, type Scale, scales } from "./recipes/baselines.js";
 export {
   type PaperBenchmark,
@@ -156,7 +157,7 @@ export * from "./recipes/recipe.js";
 export type { Row, Table } from "./recipes/table.js";
 export * from "./recipes/tables.js";
 export { writeReport } from "./report/report.js";
-export type { Prediction } from "./report/run-folder.js";
+export type { Prediction } from "./runs/run-folder.js";
 export * from "./supervision/reconstruction.js";
 export * from "./supervision/supervision.js";
 export * from "./supervision/visual-head.js";
@@ -184,7 +185,6 @@ export * from "./vision/dinov2.js";
 export { depthAnythingConfig, dinov2Config, type HubDepthAnything, type HubDinov2 } from "./vision/dinov2-hub.js";
 export * from "./vision/dinov3.js";
 export { dinov3Config, type HubDinov3 } from "./vision/dinov3-hub.js";
-export type { Gelu } from "./vision/gelu.js";
 export * from "./vision/siglip.js";
 export { SiglipEncoder, type SiglipEncoderConfig, SiglipMlp } from "./vision/siglip-encoder.js";
 export * from "./vision/siglip-flex.js";

@@ -1,9 +1,9 @@
 import { existsSync } from "node:fs";
 import { noGrad, type Tensor, tensor, tidy } from "@asvr/torch";
 import { DataError } from "../errors.js";
+import { originOf, readEncoded } from "../parts/codes.js";
+import { layout, microPreprocessing, splits } from "../parts/layout.js";
 import type { Recipe } from "../recipes/recipe.js";
-import { layout, microPreprocessing, splits } from "../reproduce/layout.js";
-import { originOf, readEncoded } from "../reproduce/parts/codes.js";
 import type { CodeEmbeddings } from "../supervision/supervision.js";
 
 /** Pictures whose codes are embedded together. */

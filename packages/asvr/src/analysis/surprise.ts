@@ -5,8 +5,8 @@ import type { RunChat } from "../chat/run-chat.js";
 import type { RgbImage } from "../data/images.js";
 import { preprocess } from "../data/preprocess.js";
 import { ConfigError } from "../errors.js";
-import { encodeOnce } from "../reproduce/parts/codes.js";
-import { ownPreprocessing } from "../reproduce/parts/own-pictures.js";
+import { encodeOnce } from "../parts/codes.js";
+import { ownPreprocessing } from "../parts/own-pictures.js";
 import { type CodeEmbeddings, CodeSupervision, DualSupervision } from "../supervision/supervision.js";
 import type { VisualHead } from "../supervision/visual-head.js";
 

@@ -1,6 +1,6 @@
 import { join } from "node:path";
 import type { RgbImage } from "../data/images.js";
-import { Random } from "../data/random.js";
+import { Random } from "../random.js";
 import type { ChatMessage } from "./chat-model.js";
 import type { AnswerEvent } from "./chat-service.js";
 

@@ -12,9 +12,9 @@ import {
 } from "../language/conversation.js";
 import type { LlamaForCausalLM } from "../language/llama.js";
 import type { TextTokenizer } from "../language/tokenizer.js";
-import { visualInputOf } from "../reproduce/parts/codes.js";
-import { ownPreprocessing } from "../reproduce/parts/own-pictures.js";
-import type { TrainedRow } from "../reproduce/trained-row.js";
+import { visualInputOf } from "../parts/codes.js";
+import { ownPreprocessing } from "../parts/own-pictures.js";
+import type { TrainedRow } from "../parts/trained-row.js";
 import type { ChatMessage, ChatModel, ChatPrompt } from "./chat-model.js";
 import { picturesOf } from "./messages.js";
 import { squareGrid, type VisualGrid } from "./visual-grid.js";

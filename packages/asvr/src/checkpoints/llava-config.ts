@@ -1,8 +1,8 @@
 import { z } from "zod";
 import { ConfigError } from "../errors.js";
+import { hubGelus } from "../layers/gelu.js";
 import type { LlavaConfig } from "../model/llava.js";
 import type { LlavaNextConfig } from "../model/llava-next.js";
-import { hubGelus } from "../vision/gelu.js";
 import { type ConfigPlace, count, fieldAt, parseConfig } from "./config-place.js";
 import { llamaConfig } from "./llama-config.js";
 import { visionConfig } from "./vision-config.js";

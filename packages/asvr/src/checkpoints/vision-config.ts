@@ -1,9 +1,9 @@
 import { z } from "zod";
 import { ConfigError } from "../errors.js";
+import { hubGelus } from "../layers/gelu.js";
 import { clipVisionConfig } from "../vision/clip-hub.js";
 import { depthAnythingConfig, dinov2Config } from "../vision/dinov2-hub.js";
 import { dinov3Config } from "../vision/dinov3-hub.js";
-import { hubGelus } from "../vision/gelu.js";
 import { siglipFlexConfig, siglipVisionConfig } from "../vision/siglip-hub.js";
 import type { VisionConfig } from "../vision/tower.js";
 import { type ConfigPlace, count, fieldAt, layerCount, parseConfig } from "./config-place.js";

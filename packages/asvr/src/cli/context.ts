@@ -1,6 +1,6 @@
 import { defaultDevice } from "@asvr/torch";
-import type { PartContext } from "../reproduce/parts/part.js";
-import { readSettings, useSettings } from "../reproduce/study.js";
+import type { PartContext } from "../parts/part.js";
+import { readSettings, useSettings } from "../parts/settings-file.js";
 import { interruptSignal } from "./options.js";
 import type { ProgressDisplay } from "./progress.js";
 

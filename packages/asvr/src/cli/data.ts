@@ -1,10 +1,11 @@
 import { existsSync } from "node:fs";
 import { resolve } from "node:path";
 import { readDataset } from "../data/dataset.js";
-import { countBad, countKinds, type Fault, foldFaults } from "../data/faults.js";
+import { countBad, countKinds, foldFaults } from "../data/faults.js";
 import { decodeImage } from "../data/images.js";
 import { readRecords } from "../data/records.js";
 import { ConfigError } from "../errors.js";
+import type { Fault } from "../fault.js";
 import { templates } from "../language/conversation.js";
 import { TextTokenizer } from "../language/tokenizer.js";
 import { buildTokenizer, buildTokenizerConfig } from "../micro/tokenizer.js";

@@ -1,9 +1,9 @@
 import { basename, resolve } from "node:path";
-import { requireFree } from "../checkpoints/export/folder.js";
-import { exportGguf } from "../checkpoints/export/gguf.js";
-import { exportHuggingFace } from "../checkpoints/export/hf.js";
-import { type ExportSource, hubSource, isRun, runSource } from "../checkpoints/export/source.js";
-import { studyOf } from "../reproduce/start.js";
+import { requireFree } from "../export/folder.js";
+import { exportGguf } from "../export/gguf.js";
+import { exportHuggingFace } from "../export/hf.js";
+import { type ExportSource, hubSource, isRun, runSource } from "../export/source.js";
+import { studyOf } from "../parts/start.js";
 import { commandContext } from "./context.js";
 import { oneOf, printJson } from "./options.js";
 import { progressDisplay } from "./progress.js";

@@ -10,7 +10,7 @@ import type { RunChat } from "../chat/run-chat.js";
 import { packSamples } from "../data/packing.js";
 import { buildSample } from "../data/samples.js";
 import { templates } from "../language/conversation.js";
-import { PictureEncoder } from "../reproduce/parts/own-pictures.js";
+import { PictureEncoder } from "../parts/own-pictures.js";
 import { asvr, readJson, temporaryFolder, writeSettings } from "./fixture.js";
 
 // What shows how a model sees a picture, through the compiled command.

@@ -4,7 +4,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { afterAll } from "vitest";
-import { demoSettings, quickened, type StudySettings } from "../reproduce/settings.js";
+import { demoSettings, quickened, type StudySettings } from "../parts/settings.js";
 
 export const bin = fileURLToPath(new URL("../../bin/asvr.js", import.meta.url));
 if (!existsSync(new URL("../../dist/cli/main.js", import.meta.url))) {

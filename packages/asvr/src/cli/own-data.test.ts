@@ -3,7 +3,7 @@ import { join } from "node:path";
 import sharp from "sharp";
 import { beforeAll, expect, test } from "vitest";
 import { tinyFolder } from "../chat/fixture.js";
-import type { Fault } from "../data/faults.js";
+import type { Fault } from "../fault.js";
 import { type PlantedData, plantFaults } from "./faults.fixture.js";
 import { asvr, readJson, startAsvr, temporaryFolder, writeSettings } from "./fixture.js";
 

@@ -1,7 +1,7 @@
+import { settingsSchema } from "../parts/settings.js";
 import type { Scale } from "../recipes/baselines.js";
 import { recipeOf, scalesOf, tableNamed, tableNames } from "../recipes/tables.js";
-import { type PlannedStep, plannedPaper, plannedStudy } from "../reproduce/planned.js";
-import { settingsSchema } from "../reproduce/settings.js";
+import { type PlannedStep, plannedPaper, plannedStudy } from "../studies/planned.js";
 import { printJson } from "./options.js";
 import { folderOf, type ReproduceOptions, resolveSettings, studyTables } from "./reproduce.js";
 

@@ -1,6 +1,6 @@
 import cliProgress from "cli-progress";
-import type { PartProgress } from "../reproduce/parts/part.js";
-import type { WholeProgress } from "../reproduce/whole.js";
+import type { PartProgress } from "../parts/part.js";
+import type { WholeProgress } from "../studies/whole.js";
 import { printable } from "./printable.js";
 
 /** How often a part's line, and that of the whole, is repeated where there is no terminal. */

@@ -1,14 +1,15 @@
 import { existsSync } from "node:fs";
 import { join } from "node:path";
 import { ConfigError } from "../errors.js";
+import { quickened, STUDY_TABLES, type StudySettings, settingsOf } from "../parts/settings.js";
+import { readSettings, readSettingsFile } from "../parts/settings-file.js";
 import { type Scale, scales } from "../recipes/baselines.js";
 import { requireRunnable } from "../recipes/missing.js";
 import { recipeOf, studyRows, tableNamed, tableNames } from "../recipes/tables.js";
 import { recordResults } from "../report/record.js";
 import { writeReport } from "../report/report.js";
-import { fasterMatmul } from "../reproduce/matmul.js";
-import { quickened, STUDY_TABLES, type StudySettings, settingsOf } from "../reproduce/settings.js";
-import { readSettings, readSettingsFile, runStudy } from "../reproduce/study.js";
+import { fasterMatmul } from "../studies/matmul.js";
+import { runStudy } from "../studies/study.js";
 import { interruptSignal, oneOf, printJson, studyFolder } from "./options.js";
 import { type ProgressDisplay, progressDisplay } from "./progress.js";
 

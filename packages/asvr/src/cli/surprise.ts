@@ -19,8 +19,8 @@ import {
   surprisePage,
   surprisePng,
 } from "../figures/surprise-figure.js";
-import { layout } from "../reproduce/layout.js";
-import { readRecipe, studyOf } from "../reproduce/start.js";
+import { layout } from "../parts/layout.js";
+import { readRecipe, studyOf } from "../parts/start.js";
 import { printJson, tellWritten } from "./options.js";
 import { readPicture } from "./picture.js";
 

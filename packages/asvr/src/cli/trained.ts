@@ -1,10 +1,10 @@
 import { existsSync } from "node:fs";
 import { readFile } from "node:fs/promises";
 import { join } from "node:path";
+import type { DataNote } from "../parts/own-data.js";
+import { type StageName, stageNames } from "../parts/prepare.js";
 import type { Recipe } from "../recipes/recipe.js";
-import type { SeedResult } from "../report/run-folder.js";
-import type { DataNote } from "../reproduce/parts/own-data.js";
-import { type StageName, stageNames } from "../reproduce/parts/prepare.js";
+import type { SeedResult } from "../runs/run-folder.js";
 import { latestCheckpoint } from "../training/checkpoint.js";
 import type { LoggedStep } from "../training/metrics.js";
 import { duration } from "./progress.js";

@@ -1,5 +1,5 @@
 import { DataError } from "../errors.js";
-import type { Fault } from "./faults.js";
+import type { Fault } from "../fault.js";
 import { resolveImage } from "./paths.js";
 import { type LlavaRecord, type RecordOptions, readRecords } from "./records.js";
 import { buildSample, imagesIn, type Sample, type SampleOptions } from "./samples.js";

@@ -4,8 +4,9 @@ import { extname } from "node:path";
 import { GIT_LFS_POINTER, isGitLfsPointer } from "@asvr/torch/files";
 import sharp from "sharp";
 import { DataError, ResourceError } from "../errors.js";
+import type { FaultKind } from "../fault.js";
 import { DecodingTurns } from "./decoding-turns.js";
-import { type FaultKind, faultError } from "./faults.js";
+import { faultError } from "./faults.js";
 import { endings, formatOf, hasFrames, knownEndings } from "./picture-format.js";
 
 /** A picture in memory: `data` is (height, width, 3), red, green, blue, 0 to 255. */

@@ -1,5 +1,5 @@
 import { ConfigError } from "../errors.js";
-import { Random } from "./random.js";
+import { Random } from "../random.js";
 import type { Sample } from "./samples.js";
 
 export interface SamplerOptions {

@@ -1,6 +1,7 @@
 import { realpathSync, statSync } from "node:fs";
 import { isAbsolute, join, sep, win32 } from "node:path";
-import { type FaultKind, faultError, quoted } from "./faults.js";
+import type { FaultKind } from "../fault.js";
+import { faultError, quoted } from "./faults.js";
 
 const realFolders = new Map<string, string>(); // looked up once, not for every picture
 

@@ -1,7 +1,7 @@
 import { expect, test } from "vitest";
+import { Random } from "../random.js";
 import type { RgbImage } from "./images.js";
 import { padToSquare, preprocess, siglipPreprocessing, squareOf } from "./preprocess.js";
-import { Random } from "./random.js";
 import { resize } from "./resize.js";
 
 const wide = { width: 3, height: 1, data: Uint8Array.of(0, 0, 0, 51, 102, 153, 255, 255, 255) };

@@ -1,8 +1,9 @@
 import { z } from "zod";
 import { DataError } from "../errors.js";
+import type { Fault, FaultKind } from "../fault.js";
 import { IMAGE_TAG } from "../language/conversation.js";
 import { type Element, elementsOf, MAX_ELEMENT_BYTES } from "./elements.js";
-import { type Fault, type FaultKind, quoted, requireWithinBudget } from "./faults.js";
+import { quoted, requireWithinBudget } from "./faults.js";
 import { NearPictures } from "./near-pictures.js";
 import { resolveImage } from "./paths.js";
 import { recordForm, turnForm } from "./record-form.js";

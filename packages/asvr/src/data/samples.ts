@@ -1,4 +1,5 @@
 import { ConfigError, DataError } from "../errors.js";
+import type { Fault, FaultKind } from "../fault.js";
 import {
   type ConversationTemplate,
   encodeSpans,
@@ -7,7 +8,7 @@ import {
   renderConversation,
 } from "../language/conversation.js";
 import type { TextTokenizer } from "../language/tokenizer.js";
-import { type Fault, type FaultKind, faultError, requireWithinBudget } from "./faults.js";
+import { faultError, requireWithinBudget } from "./faults.js";
 import { resolveImage } from "./paths.js";
 import type { LlavaRecord } from "./records.js";
 

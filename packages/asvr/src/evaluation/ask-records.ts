@@ -1,13 +1,14 @@
 import { type AnswerAllOptions, answerAll, type ChatRequest } from "../chat/answer-all.js";
 import type { ChatMessage, ChatModel } from "../chat/chat-model.js";
 import { readDataset } from "../data/dataset.js";
-import { countBad, type Fault, requireWithinBudget } from "../data/faults.js";
+import { countBad, requireWithinBudget } from "../data/faults.js";
 import { decodeImage, type RgbImage } from "../data/images.js";
 import { resolveImage } from "../data/paths.js";
 import type { LlavaRecord } from "../data/records.js";
 import { ConfigError } from "../errors.js";
+import type { Fault } from "../fault.js";
 import { IMAGE_TAG } from "../language/conversation.js";
-import type { Prediction } from "../report/run-folder.js";
+import type { Prediction } from "../runs/run-folder.js";
 import { byAnswer, predictionOf } from "./questions.js";
 
 /** What a model answered to a user's records. */

@@ -2,7 +2,7 @@
  * A test set as a grid of images and question types, and a system's score on it. Every mean, interval and test of a
  * table is computed on this grid, so they all are about the same statistic: the plain mean over question types.
  */
-import type { Prediction } from "../report/run-folder.js";
+import type { Prediction } from "../runs/run-folder.js";
 
 /** What the grid needs of a prediction. */
 export type Answered = Pick<Prediction, "id" | "image" | "type" | "correct">;

@@ -3,7 +3,7 @@ import { encodeRecord, IGNORE_INDEX, IMAGE_TOKEN_INDEX, type ImageRef, type Samp
 import { DataError } from "../errors.js";
 import { type ConversationTemplate, IMAGE_TAG } from "../language/conversation.js";
 import type { TextTokenizer } from "../language/tokenizer.js";
-import type { Prediction } from "../report/run-folder.js";
+import type { Prediction } from "../runs/run-folder.js";
 
 /** A question of a test set: its prompt as a sample without targets, and the answer it is held against. */
 export interface TestQuestion {

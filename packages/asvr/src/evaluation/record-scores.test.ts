@@ -1,5 +1,5 @@
 import { expect, test } from "vitest";
-import type { Prediction } from "../report/run-folder.js";
+import type { Prediction } from "../runs/run-folder.js";
 import { compareRecords, scoreRecords } from "./record-scores.js";
 
 let count = 0;

@@ -1,5 +1,5 @@
 import { ConfigError } from "../errors.js";
-import type { Prediction } from "../report/run-folder.js";
+import type { Prediction } from "../runs/run-folder.js";
 import { bootstrapOverClusters, type Interval, pairedPermutation } from "./statistics.js";
 
 /** Exact match on a user's questions, in percent. */

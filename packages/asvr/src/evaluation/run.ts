@@ -1,13 +1,14 @@
-import { mkdir, rename, writeFile } from "node:fs/promises";
+import { mkdir } from "node:fs/promises";
 import { dirname } from "node:path";
 import { tidy } from "@asvr/torch";
 import { packSamples, planRows } from "../data/packing.js";
 import type { Sample } from "../data/samples.js";
-import type { VisualCache } from "../data/visual-cache.js";
-import { generate } from "../language/generation.js";
+import { writeWhole } from "../files.js";
 import type { TextTokenizer } from "../language/tokenizer.js";
+import { generate } from "../model/generation.js";
 import type { VisionLanguageModel } from "../model/lvlm.js";
-import type { Prediction } from "../report/run-folder.js";
+import type { VisualCache } from "../model/visual-cache.js";
+import type { Prediction } from "../runs/run-folder.js";
 import { predictionOf, type TestQuestion } from "./questions.js";
 import { groupBy } from "./record-scores.js";
 
@@ -73,8 +74,6 @@ function pictureOf({ image, id }: Sample): string {
 /** One prediction a line; the file is whole or, after a crash, the one before. */
 export async function writePredictions(file: string, predictions: readonly Prediction[]): Promise<void> {
   await mkdir(dirname(file), { recursive: true });
-  const temporary = `${file}.partial`;
   const lines = predictions.map((prediction) => `${JSON.stringify(prediction)}\n`);
-  await writeFile(temporary, lines.join(""), { flush: true });
-  await rename(temporary, file);
+  await writeWhole(file, lines.join(""));
 }

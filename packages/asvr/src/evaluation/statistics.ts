@@ -6,7 +6,7 @@
  * Everything is a pure function; what draws numbers takes a seed and is deterministic.
  */
 import jstat from "jstat";
-import { Random } from "../data/random.js";
+import { Random } from "../random.js";
 
 /** [low, high], in the unit of the statistic. */
 export type Interval = [low: number, high: number];

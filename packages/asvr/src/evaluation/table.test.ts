@@ -1,6 +1,6 @@
 import fc from "fast-check";
 import { describe, expect, test } from "vitest";
-import type { Prediction, Study, StudyRow } from "../report/run-folder.js";
+import type { Prediction, Study, StudyRow } from "../runs/run-folder.js";
 import { averageValues, QuestionGrid } from "./question-grid.js";
 import { mean } from "./statistics.js";
 import { type RowRuns, type SeedRun, tabulate } from "./table.js";

@@ -3,7 +3,7 @@
  * All scores are percent; all differences are percentage points.
  */
 import { type PaperGroup, paperBenchmarks, paperGroupMeans, paperRow } from "../recipes/paper-tables.js";
-import type { Prediction, SeedResult, Split, Study, StudyRow, WorldManifest } from "../report/run-folder.js";
+import type { Prediction, SeedResult, Split, Study, StudyRow, WorldManifest } from "../runs/run-folder.js";
 import { averageValues, differenceOf, type GridValues, QuestionGrid } from "./question-grid.js";
 import { bootstrapOverClusters, type Interval, mean, pairedPermutation, pairedT, tInterval } from "./statistics.js";
 

@@ -1,5 +1,5 @@
 import { expect, test } from "vitest";
-import { Random } from "../data/random.js";
+import { Random } from "../random.js";
 import { readCaption } from "./caption.js";
 import { fullCaption } from "./language.js";
 import { sampleScene } from "./scene.js";

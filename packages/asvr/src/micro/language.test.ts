@@ -1,5 +1,5 @@
 import { describe, expect, test } from "vitest";
-import { Random } from "../data/random.js";
+import { Random } from "../random.js";
 import { fullCaption, type Question, testQuestions, trainingQuestions, wordsOf } from "./language.js";
 import { type Scene, sampleScene } from "./scene.js";
 import { makeSplit } from "./splits.js";

@@ -1,4 +1,4 @@
-import type { Random } from "../data/random.js";
+import type { Random } from "../random.js";
 import type { Scene, SceneObject } from "./scene.js";
 import { KIND_NAMES, type Things } from "./things.js";
 import {

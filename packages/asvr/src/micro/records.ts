@@ -1,4 +1,4 @@
-import type { Random } from "../data/random.js";
+import type { Random } from "../random.js";
 import {
   cellCaptions,
   fullCaption,

@@ -1,4 +1,4 @@
-import type { Random } from "../data/random.js";
+import type { Random } from "../random.js";
 import { PHOTOGRAPH_SCALE, PLATE_SIZES } from "./assets.js";
 import type { Split } from "./splits.js";
 import type { Concept, Things } from "./things.js";

@@ -1,5 +1,5 @@
 import { beforeAll, describe, expect, test } from "vitest";
-import { Random } from "../data/random.js";
+import { Random } from "../random.js";
 import { type Assets, loadAssets } from "./assets.js";
 import { renderScene } from "./render.js";
 import { type Scene, sampleScene } from "./scene.js";

@@ -1,4 +1,4 @@
-import { Random } from "../data/random.js";
+import { Random } from "../random.js";
 import { type Concept, THINGS, type Things } from "./things.js";
 import { VENDORS, type Vendor } from "./world.js";
 

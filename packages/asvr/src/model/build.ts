@@ -1,5 +1,6 @@
 import { ConfigError } from "../errors.js";
 import { LlamaForCausalLM } from "../language/llama.js";
+import { Projector } from "../layers/projector.js";
 import type { Recipe } from "../recipes/recipe.js";
 import { CodeSupervision, DualSupervision, type VisualSupervision } from "../supervision/supervision.js";
 import { VisualHead } from "../supervision/visual-head.js";
@@ -9,7 +10,6 @@ import { TextAlignedBranch } from "../tokenizers/text-aligned-branch.js";
 import type { VisualTokenizer } from "../tokenizers/visual-tokenizer.js";
 import { SiglipVisionTower } from "../vision/siglip.js";
 import { VisionLanguageModel } from "./lvlm.js";
-import { Projector } from "./projector.js";
 
 /** The networks that a recipe describes, with fresh weights. Whoever builds one loads or trains it. */
 

@@ -1,13 +1,13 @@
 import { F, type nn, type Tensor, tidy } from "@asvr/torch";
 import type { Sample } from "../data/samples.js";
 import { IGNORE_INDEX, IMAGE_TOKEN_INDEX } from "../data/samples.js";
-import { VisualCache } from "../data/visual-cache.js";
 import { LlamaForCausalLM } from "../language/llama.js";
+import { Projector } from "../layers/projector.js";
 import { type Alignment, CodeSupervision } from "../supervision/supervision.js";
 import { VisualHead } from "../supervision/visual-head.js";
 import { ResidualQuantizer } from "../tokenizers/residual-quantizer.js";
 import { VisionLanguageModel } from "./lvlm.js";
-import { Projector } from "./projector.js";
+import { VisualCache } from "./visual-cache.js";
 
 /** Sizes of the model that tests use: small, and no two of them alike. */
 export const tiny = {

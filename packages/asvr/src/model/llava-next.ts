@@ -2,11 +2,11 @@ import { F, nn, ShapeError, type Tensor, tidy } from "@asvr/torch";
 import { type PictureSize, type Tiling, type TilingSettings, tilingOf } from "../data/tiling.js";
 import { ConfigError } from "../errors.js";
 import { type LlamaContext, LlamaForCausalLM } from "../language/llama.js";
+import { Projector } from "../layers/projector.js";
 import { buildTower } from "../vision/tower.js";
 import { type VisionTower, VisualFeatures } from "../vision/visual-features.js";
 import type { LlavaConfig } from "./llava.js";
 import { embedWithFeatures } from "./llava-parts.js";
-import { Projector } from "./projector.js";
 
 export interface LlavaNextConfig extends LlavaConfig {
   /** `image_grid_pinpoints`: the sizes that a picture may be brought to before it is cut into tiles. */

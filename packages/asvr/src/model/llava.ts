@@ -1,10 +1,10 @@
 import { nn, type Tensor, tidy } from "@asvr/torch";
 import { type LlamaConfig, type LlamaContext, LlamaForCausalLM } from "../language/llama.js";
+import { Projector, type ProjectorOptions } from "../layers/projector.js";
 import { buildTower, type VisionConfig } from "../vision/tower.js";
 import { type FeatureSelection, type VisionTower, VisualFeatures } from "../vision/visual-features.js";
 import { embedWithFeatures } from "./llava-parts.js";
 import { VisionLanguageModel } from "./lvlm.js";
-import { Projector, type ProjectorOptions } from "./projector.js";
 
 /** The parts of a LLaVA and how they hang together. */
 export interface LlavaConfig {

@@ -1,10 +1,10 @@
 import { F, nn, ShapeError, type Tensor, tidy } from "@asvr/torch";
 import type { PackedBatch } from "../data/packing.js";
 import type { LlamaContext, LlamaForCausalLM } from "../language/llama.js";
+import { linearNll } from "../layers/chunked-loss.js";
+import type { Projector } from "../layers/projector.js";
 import type { Alignment, VisualSupervision } from "../supervision/supervision.js";
-import { linearNll } from "./chunked-loss.js";
 import { type BatchTensors, batchTensors, readoutOf } from "./layout.js";
-import type { Projector } from "./projector.js";
 
 /** The pictures of a batch, in order: what the model reads of them, and what it is asked to reconstruct. */
 export interface VisualBatch {

@@ -2,12 +2,12 @@
 import { defaultDevice, nn, type Tensor } from "@asvr/torch";
 import type { Golden } from "@asvr/torch/testing";
 import { LlamaForCausalLM } from "../language/llama.js";
+import { Projector } from "../layers/projector.js";
 import { type Alignment, CodeSupervision } from "../supervision/supervision.js";
 import { VisualHead } from "../supervision/visual-head.js";
 import { ResidualQuantizer } from "../tokenizers/residual-quantizer.js";
 import { type SiglipVisionConfig, SiglipVisionTower } from "../vision/siglip.js";
 import { VisionLanguageModel } from "./lvlm.js";
-import { Projector } from "./projector.js";
 
 export interface Config {
   vocab: number;

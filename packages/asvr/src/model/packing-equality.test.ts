@@ -6,10 +6,10 @@ import fc from "fast-check";
 import { afterAll, expect, test } from "vitest";
 import { type PackedBatch, packSamples, planRows } from "../data/packing.js";
 import { IGNORE_INDEX, IMAGE_TOKEN_INDEX, type Sample } from "../data/samples.js";
-import type { VisualCache } from "../data/visual-cache.js";
 import { ConfigError } from "../errors.js";
 import { gradientsOf, statesAlone, TinyModel, tiny, tinySample, tinyVisuals } from "./fixture.js";
 import { type Losses, totalLoss } from "./lvlm.js";
+import type { VisualCache } from "./visual-cache.js";
 
 setThreads(1); // test files run side by side
 const close = { rtol: 1e-4, atol: 1e-5 };

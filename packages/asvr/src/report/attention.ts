@@ -2,9 +2,10 @@
  * Where the last token looks (the paper's Figures 3 and 4): the picture with a cell for every visual token, baseline
  * beside ASVR. Cells that get little attention are darkened; both sides share one scale, so their brightness compares.
  */
+
+import type { AttentionSample } from "../runs/run-folder.js";
 import { points } from "./format.js";
 import { html, type Markup } from "./markup.js";
-import type { AttentionSample } from "./run-folder.js";
 
 export interface AttentionSide {
   prediction: string;

@@ -3,8 +3,8 @@ import type { Interval } from "../evaluation/statistics.js";
 import { baselineId, seedsForT, type Tables } from "../evaluation/table.js";
 import { paperBenchmarks, paperGroups, paperRow, paperTables } from "../recipes/paper-tables.js";
 import { recipeOf, rowNotes, tableNamed } from "../recipes/tables.js";
+import type { Study } from "../runs/run-folder.js";
 import { tableTitle } from "./html.js";
-import type { Study } from "./run-folder.js";
 
 export interface BesideCell {
   value: number;

@@ -1,6 +1,6 @@
 import { expect, test } from "vitest";
+import type { MetricsLine } from "../runs/run-folder.js";
 import { average, lineChart } from "./charts.js";
-import type { MetricsLine } from "./run-folder.js";
 
 const line = (step: number, textLoss: number): MetricsLine => ({
   stage: "tuning",

@@ -1,8 +1,8 @@
 /** Line charts of training, drawn on the server by Observable Plot. Colours are CSS variables of the page. */
 import * as Plot from "@observablehq/plot";
 import { parseHTML } from "linkedom";
+import type { MetricsLine } from "../runs/run-folder.js";
 import { type Markup, trusted } from "./markup.js";
-import type { MetricsLine } from "./run-folder.js";
 
 const { document } = parseHTML("<!doctype html><html><body></body></html>");
 

@@ -3,7 +3,7 @@ import { mkdir, mkdtemp, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import path from "node:path";
 import sharp from "sharp";
-import { Random } from "../data/random.js";
+import { Random } from "../random.js";
 import type {
   AttentionSample,
   MetricsLine,
@@ -15,7 +15,7 @@ import type {
   StudyRow,
   TokenizerSummary,
   WorldManifest,
-} from "./run-folder.js";
+} from "../runs/run-folder.js";
 
 export interface FixtureRow extends Partial<StudyRow> {
   id: string;

@@ -1,4 +1,6 @@
 /** The page's evidence below the tables: curves, attention, samples, tokenizers, cost, data. */
+
+import type { MetricsLine, Probe, ResidualCodes } from "../runs/run-folder.js";
 import { attentionFigure } from "./attention.js";
 import { average, type Line, lineChart } from "./charts.js";
 import { bytes, compact, duration, points, whole } from "./format.js";
@@ -6,7 +8,6 @@ import { rowId, scroll } from "./html-tables.js";
 import { html, type Markup } from "./markup.js";
 import type { Report, ReportRow } from "./report.js";
 import { rowStyle, rowTitle } from "./rows.js";
-import type { MetricsLine, Probe, ResidualCodes } from "./run-folder.js";
 
 type Stage = MetricsLine["stage"];
 const stages: [Stage, string][] = [

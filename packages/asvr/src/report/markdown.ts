@@ -1,9 +1,10 @@
 /** The report as Markdown: the tables and the reading, for a terminal, a pull request or a paper's appendix. */
+
+import type { Probe } from "../runs/run-folder.js";
 import { bytes, compact, duration, interval, points, signedPoints, whole } from "./format.js";
 import { day, heading, provenance, tableTitle, totalSeconds } from "./html.js";
 import type { Report } from "./report.js";
 import { against, groupsInOrder, rowDetail, rowName, rowProbability, rowTitle } from "./rows.js";
-import type { Probe } from "./run-folder.js";
 
 const none = "\u2013";
 

@@ -1,8 +1,8 @@
 import { describe, expect, test } from "vitest";
 import type { Interval } from "../evaluation/statistics.js";
 import type { Comparison, TableRow, Tables } from "../evaluation/table.js";
+import type { Split, StudyRow } from "../runs/run-folder.js";
 import { readTable } from "./reading.js";
-import type { Split, StudyRow } from "./run-folder.js";
 
 const tableRow = (id: string, mean: number, extra: Partial<TableRow> = {}): TableRow => ({
   id,

@@ -5,9 +5,9 @@
  */
 import { mean } from "../evaluation/statistics.js";
 import { baselineId, type Comparison, seedsForT, type TableRow, type Tables } from "../evaluation/table.js";
+import type { Split, StudyRow } from "../runs/run-folder.js";
 import { duration, interval, listing, points, probability, signedPoints, whole } from "./format.js";
 import { rowName } from "./rows.js";
-import type { Split, StudyRow } from "./run-folder.js";
 
 export interface Finding {
   topic: string;

@@ -1,8 +1,9 @@
 import { mkdir, readFile } from "node:fs/promises";
 import { join } from "node:path";
 import { ConfigError } from "../errors.js";
+import { writeWhole } from "../files.js";
 import { renderMarkdown } from "./markdown.js";
-import { collect, writeWhole } from "./report.js";
+import { collect } from "./report.js";
 
 /** Where results that the project stands behind lie, from the root of the repository. */
 export const RESULTS_FOLDER = join("docs", "results");

@@ -116,7 +116,7 @@ describe("the report of a complete study", () => {
     expect(await Promise.all(["tables.json", "report.md", "report.html"].map((name) => read(folder, name)))).toEqual(
       before,
     );
-    expect((await readdir(folder)).filter((name) => name.endsWith(".tmp"))).toEqual([]);
+    expect((await readdir(folder)).filter((name) => name.endsWith(".partial"))).toEqual([]);
   });
 });
 

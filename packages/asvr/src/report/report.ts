@@ -2,13 +2,10 @@
  * The report of a study: collects a run folder into one value and writes `tables.json`, `report.md` and `report.html`.
  * The three say the same, since all of them are made from that value.
  */
-import { readFile, rename, writeFile } from "node:fs/promises";
+import { readFile } from "node:fs/promises";
 import path from "node:path";
 import { baselineId, type RowRuns, type SeedRun, type Tables, tabulate } from "../evaluation/table.js";
-import { type AttentionPair, pairAttention } from "./attention.js";
-import { renderHtml } from "./html.js";
-import { renderMarkdown } from "./markdown.js";
-import { type Finding, readTable } from "./reading.js";
+import { writeJson, writeWhole } from "../files.js";
 import {
   type AttentionSample,
   type MetricsLine,
@@ -24,7 +21,11 @@ import {
   type StudyRow,
   type TokenizerSummary,
   type WorldManifest,
-} from "./run-folder.js";
+} from "../runs/run-folder.js";
+import { type AttentionPair, pairAttention } from "./attention.js";
+import { renderHtml } from "./html.js";
+import { renderMarkdown } from "./markdown.js";
+import { type Finding, readTable } from "./reading.js";
 import { pickSamples, type Sample } from "./samples.js";
 import { summarize } from "./summary.js";
 
@@ -67,7 +68,7 @@ export async function buildReportTables(runFolder: string): Promise<{ study: Stu
 /** Writes the three files (each under a temporary name first, so a reader never sees half of one). */
 export async function writeReport(runFolder: string): Promise<{ tables: Tables; summary: string }> {
   const report = await collect(runFolder);
-  await writeWhole(path.join(runFolder, "tables.json"), `${JSON.stringify(report.tables, null, 2)}\n`);
+  await writeJson(path.join(runFolder, "tables.json"), report.tables);
   await writeWhole(path.join(runFolder, "report.md"), renderMarkdown(report));
   await writeWhole(path.join(runFolder, "report.html"), renderHtml(report));
   return { tables: report.tables, summary: summarize(report, path.join(runFolder, "report.html")) };
@@ -175,10 +176,4 @@ async function readPictures(runFolder: string, names: readonly string[]): Promis
     if (content) pictures.set(name, `data:${mediaType};base64,${content.toString("base64")}`);
   }
   return pictures;
-}
-
-export async function writeWhole(file: string, text: string): Promise<void> {
-  const temporary = `${file}.${process.pid}.tmp`;
-  await writeFile(temporary, text);
-  await rename(temporary, file);
 }

@@ -1,8 +1,8 @@
 /** How rows are named, coloured and grouped, the same in every table and chart. */
 import { baselineId, type Difference, seedsForT, type TableRow, type Tables } from "../evaluation/table.js";
 import { paperGroups } from "../recipes/paper-tables.js";
+import type { StudyRow } from "../runs/run-folder.js";
 import { bareProbability } from "./format.js";
-import type { StudyRow } from "./run-folder.js";
 
 /** What naming a row needs of a report. */
 interface Named {

@@ -1,6 +1,7 @@
 /** Sample questions with every row's answer, chosen by position alone so that nothing is picked for looking good. */
+
+import type { Prediction } from "../runs/run-folder.js";
 import type { ReportRow } from "./report.js";
-import type { Prediction } from "./run-folder.js";
 
 export interface Sample {
   image: string;

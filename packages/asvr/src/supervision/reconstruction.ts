@@ -1,5 +1,5 @@
 import { F, isRecording, type Tensor, tidy, withGradients } from "@asvr/torch";
-import { linearNll } from "../model/chunked-loss.js";
+import { linearNll } from "../layers/chunked-loss.js";
 import type { VisualHead } from "./visual-head.js";
 
 /**

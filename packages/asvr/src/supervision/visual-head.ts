@@ -1,6 +1,6 @@
 import { F, nn, ShapeError, type Tensor, tidy } from "@asvr/torch";
 import { ConfigError } from "../errors.js";
-import { Projector } from "../model/projector.js";
+import { Projector } from "../layers/projector.js";
 
 /** Sizes of the visual head. The paper's: hiddenSize of the LLM, embedDim 2048, headDim 128, 3 layers, 8 × 16384 codes. */
 export interface VisualHeadConfig {

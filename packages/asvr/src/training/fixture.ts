@@ -1,7 +1,7 @@
 import { F, manualSeed, setThreads } from "@asvr/torch";
 import type { PackedBatch } from "../data/packing.js";
-import { Random } from "../data/random.js";
 import { TinyModel, tiny, tinySample, tinyVisuals } from "../model/fixture.js";
+import { Random } from "../random.js";
 import type { StepLosses } from "./objective.js";
 import { type VisionLanguageMetrics, VisionLanguageObjective } from "./objectives/vision-language.js";
 import { type TrainOptions, train } from "./trainer.js";

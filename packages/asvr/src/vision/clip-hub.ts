@@ -1,6 +1,6 @@
 import { ConfigError } from "../errors.js";
+import { hubGelus } from "../layers/gelu.js";
 import type { ClipVisionConfig } from "./clip.js";
-import { hubGelus } from "./gelu.js";
 
 /** `vision_config` of a CLIP checkpoint's config.json; what is left out has its default. */
 export interface HubClipVision {

@@ -1,6 +1,6 @@
 import { ConfigError } from "../errors.js";
+import { hubGelus } from "../layers/gelu.js";
 import type { Dinov3Config } from "./dinov3.js";
-import { hubGelus } from "./gelu.js";
 
 /** config.json of a DINOv3 ViT ("dinov3_vit"); what is left out has its default. */
 export interface HubDinov3 {

@@ -1,6 +1,6 @@
 import { F, nn, type Tensor, tidy } from "@asvr/torch";
 import { ConfigError } from "../errors.js";
-import { type Gelu, gelu } from "./gelu.js";
+import { type Gelu, gelu } from "../layers/gelu.js";
 import { LayerScale } from "./layer-scale.js";
 import { type PatchRotary, patchRotary, rotatePatches } from "./patch-rotary.js";
 import { requireWholePatches } from "./patches.js";

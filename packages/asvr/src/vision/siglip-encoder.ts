@@ -1,6 +1,6 @@
 import { nn, type Tensor, tidy } from "@asvr/torch";
 import { ConfigError } from "../errors.js";
-import { type Gelu, gelu } from "./gelu.js";
+import { type Gelu, gelu } from "../layers/gelu.js";
 
 /**
  * The transformer of both SigLIP towers (Zhai et al., 2023) and of CLIP's vision tower, which differ in the activation.

@@ -1,5 +1,5 @@
 import { expect, test } from "vitest";
-import { Random } from "../../data/random.js";
+import { Random } from "../../random.js";
 import { each, type Scored } from "../scoring/shares.js";
 import { compare, holm, mcNemar, overSeeds, Resampled } from "./resampling.js";
 

@@ -1,5 +1,5 @@
 /** Intervals and comparisons of final numbers: what hangs together is drawn as a whole. */
-import { Random } from "../../data/random.js";
+import { Random } from "../../random.js";
 import { groupBy } from "../record-scores.js";
 import type { Part } from "../scoring/shares.js";
 import { type Interval, mean, quantile, standardDeviation } from "../statistics.js";

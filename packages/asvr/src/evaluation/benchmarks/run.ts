@@ -1,9 +1,10 @@
 /** Asks a benchmark's questions: in batches, one picture's together, and from where an earlier run stopped. */
 import { existsSync } from "node:fs";
-import { mkdir, readdir, readFile, rename, writeFile } from "node:fs/promises";
+import { mkdir, readdir, readFile } from "node:fs/promises";
 import { join } from "node:path";
 import { z } from "zod";
 import { ConfigError, DataError } from "../../errors.js";
+import { writeJson } from "../../files.js";
 import { groupBy } from "../record-scores.js";
 import { strip } from "../scoring/python-text.js";
 import type { Answer, Answerer, AnswerRequest } from "./answerer.js";
@@ -214,9 +215,7 @@ async function beginManifest(folder: string, wanted: RunManifest): Promise<void>
     }
     return;
   }
-  const temporary = join(folder, `run.json.partial-${process.pid}`); // shards may begin at the same moment
-  await writeFile(temporary, `${JSON.stringify(wanted, null, 2)}\n`, { flush: true });
-  await rename(temporary, join(folder, "run.json"));
+  await writeJson(join(folder, "run.json"), wanted);
 }
 
 /** undefined where there is none: predictions from elsewhere. @throws DataError when it is something else */

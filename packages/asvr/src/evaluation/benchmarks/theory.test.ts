@@ -2,7 +2,7 @@ import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
-import { Random } from "../../data/random.js";
+import { Random } from "../../random.js";
 import { totalOf } from "../scoring/shares.js";
 import { benchmarks } from "./all.js";
 import type { Answerer, AnswerRequest } from "./answerer.js";

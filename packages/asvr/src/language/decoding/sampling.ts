@@ -1,6 +1,6 @@
 import type { Tensor } from "@asvr/torch";
-import { Random } from "../../data/random.js";
 import { ConfigError } from "../../errors.js";
+import { Random } from "../../random.js";
 
 /** How a token is chosen. Nothing given: the likeliest. */
 export interface SamplingOptions {

@@ -1,6 +1,6 @@
 import { type nn, type Tensor, tensor } from "@asvr/torch";
 import { Sampler } from "../../data/loader.js";
-import { Random } from "../../data/random.js";
+import { Random } from "../../random.js";
 import { ContrastiveScale, sigmoidContrastiveLoss } from "../../vision/contrastive.js";
 import type { SiglipTextTower } from "../../vision/siglip-text.js";
 import type { Objective, StepLosses } from "../objective.js";

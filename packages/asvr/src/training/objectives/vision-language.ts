@@ -2,8 +2,8 @@ import type { nn, Tensor } from "@asvr/torch";
 import { chooseMembers, groupByImage, Sampler } from "../../data/loader.js";
 import { type PackedBatch, packSamples, planRows } from "../../data/packing.js";
 import type { Sample } from "../../data/samples.js";
-import type { VisualCache } from "../../data/visual-cache.js";
 import { lossScales, totalLoss, type VisionLanguageModel } from "../../model/lvlm.js";
+import type { VisualCache } from "../../model/visual-cache.js";
 import type { Objective, StepLosses } from "../objective.js";
 
 export interface VisionLanguageOptions {

@@ -1,6 +1,7 @@
 import { isUtf8 } from "node:buffer";
 import { elementsOf } from "../../../data/elements.js";
-import { type FaultKind, faultError } from "../../../data/faults.js";
+import { faultError } from "../../../data/faults.js";
+import type { FaultKind } from "../../../fault.js";
 import { inlineBytes, namedPicture } from "./picture-value.js";
 import { contentKey, type Table, type TableOptions } from "./table.js";
 

@@ -1,7 +1,8 @@
 /** Questions of a benchmark out of a folder, and an account of what is missing. */
 import { z } from "zod";
-import { type Fault, requireWithinBudget } from "../../../data/faults.js";
+import { requireWithinBudget } from "../../../data/faults.js";
 import { ConfigError, DataError } from "../../../errors.js";
+import type { Fault } from "../../../fault.js";
 import { groupBy } from "../../record-scores.js";
 import type { Benchmark, DataSource, Shape } from "../benchmark.js";
 import { findConfig, findFiles } from "./find.js";

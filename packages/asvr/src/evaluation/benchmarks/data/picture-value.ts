@@ -1,9 +1,10 @@
 /** What a published table may hold in a picture column, and the picture that it is. */
 import { existsSync } from "node:fs";
 import { isAbsolute, join } from "node:path";
-import { type FaultKind, faultError } from "../../../data/faults.js";
+import { faultError } from "../../../data/faults.js";
 import { readImageFile } from "../../../data/images.js";
 import { resolveImage } from "../../../data/paths.js";
+import type { FaultKind } from "../../../fault.js";
 import type { ImagesFolder, Picture, Unfound } from "./table.js";
 
 /** Shorter texts are no base64 picture: VLMEvalKit writes the index of the row that has it. */

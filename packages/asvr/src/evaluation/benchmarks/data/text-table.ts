@@ -5,8 +5,9 @@ import { extname } from "node:path";
 import { Readable } from "node:stream";
 import { CsvError, parse } from "csv-parse";
 import { parse as parseSync } from "csv-parse/sync";
-import { type FaultKind, faultError } from "../../../data/faults.js";
+import { faultError } from "../../../data/faults.js";
 import { requireDataFile } from "../../../data/regular-file.js";
+import type { FaultKind } from "../../../fault.js";
 import { inlineBytes, isPath, namedPicture } from "./picture-value.js";
 import { contentKey, type Picture, type Row, type Table, type TableOptions, type Unfound } from "./table.js";
 
