@@ -191,6 +191,16 @@ describe("errors name the file, the line and what is wrong", () => {
     await expect(buildTables(folder)).rejects.toThrow(/predictions\.jsonl, line 281: not valid JSON/);
   });
 
+  test("but a metrics line that is still being written is none", async () => {
+    const folder = await fixture();
+    const file = path.join(folder, "asvr-s0/metrics.jsonl");
+    await writeReport(folder);
+    const whole = await readFile(path.join(folder, "report.md"), "utf8");
+    await appendFile(file, '{"stage":"tuning","st');
+    await writeReport(folder);
+    expect(await readFile(path.join(folder, "report.md"), "utf8")).toBe(whole);
+  });
+
   test("an attention map of the wrong size", async () => {
     const folder = await fixture();
     const file = path.join(folder, "asvr-s0/attention.json");

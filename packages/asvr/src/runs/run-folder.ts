@@ -215,8 +215,11 @@ export function readTokenizers(runFolder: string): Promise<TokenizerSummary | un
   return readJson(path.join(runFolder, "tokenizers", "summary.json"), tokenizerSummary);
 }
 
-export function readMetrics(runFolder: string, row: string, seed: number): Promise<MetricsLine[] | undefined> {
-  return readLines(path.join(seedFolder(runFolder, row, seed), "metrics.jsonl"), metricsLine);
+/** The logged steps of a row. A last line without an end is still being written, or was cut short: it is left out. */
+export async function readMetrics(runFolder: string, row: string, seed: number): Promise<MetricsLine[] | undefined> {
+  const file = path.join(seedFolder(runFolder, row, seed), "metrics.jsonl");
+  const text = await readText(file);
+  return text === undefined ? undefined : parseLines(text.slice(0, text.lastIndexOf("\n") + 1), file, metricsLine);
 }
 
 export function readResult(runFolder: string, row: string, seed: number): Promise<SeedResult | undefined> {
@@ -253,7 +256,11 @@ async function readJson<T>(file: string, schema: z.ZodType<T>): Promise<T | unde
 
 async function readLines<T>(file: string, schema: z.ZodType<T>): Promise<T[] | undefined> {
   const text = await readText(file);
-  return text?.split("\n").flatMap((line, index) => {
+  return text === undefined ? undefined : parseLines(text, file, schema);
+}
+
+function parseLines<T>(text: string, file: string, schema: z.ZodType<T>): T[] {
+  return text.split("\n").flatMap((line, index) => {
     return line.trim() === "" ? [] : [parse(line, `${file}, line ${index + 1}`, schema)];
   });
 }

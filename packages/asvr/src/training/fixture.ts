@@ -73,9 +73,9 @@ export function tinyTraining(folder: string, changes: Partial<TrainOptions> = {}
   };
 }
 
-/** A whole run as a process of its own makes it: it says every step that it begins, and saves after each. */
-export async function trainAndTell(folder: string): Promise<void> {
+/** A whole run as a process of its own makes it: it says every step that it begins. */
+export async function trainAndTell(folder: string, saveEverySeconds: number): Promise<void> {
   setThreads(1);
   using objective = new TinyObjective((step) => process.stdout.write(`${step}\n`));
-  await train(objective, tinyTraining(folder, { saveEverySeconds: 0 }));
+  await train(objective, tinyTraining(folder, { saveEverySeconds }));
 }

@@ -1,5 +1,5 @@
 import { existsSync } from "node:fs";
-import { open, readFile, rename, writeFile } from "node:fs/promises";
+import { appendFile, open, readFile, rename, writeFile } from "node:fs/promises";
 import { dirname, join } from "node:path";
 import { CheckpointError } from "@asvr/torch";
 import type { Position } from "./manifest.js";
@@ -35,12 +35,11 @@ export type LoggedStep =
   /** A tokenizer; one that learned from text has the share that a contrastive loss gets right. */
   | LineOf<"semantic" | "appearance", Partial<ContrastiveMetrics>>;
 
-/** `metrics.jsonl`: one object a logged step. Lines of steps that a resumed run makes again are taken out first. */
+/** `metrics.jsonl`: an object a logged step, appended at once. So a run that is killed has logged all its steps. */
 export class MetricsLog {
-  readonly #pending: string[] = [];
-
   private constructor(readonly file: string) {}
 
+  /** Opens the log of a run that goes on from `position`: lines of steps that it makes again are taken out. */
   static async open(folder: string, { stage, step }: Position): Promise<MetricsLog> {
     const file = join(folder, "metrics.jsonl");
     if (existsSync(file)) {
@@ -52,25 +51,18 @@ export class MetricsLog {
     return new MetricsLog(file);
   }
 
-  write(line: Readonly<Record<string, unknown>>): void {
-    this.#pending.push(`${JSON.stringify(line)}\n`);
+  /** Appends a line. @throws CheckpointError when the folder is gone */
+  async write(line: Readonly<Record<string, unknown>>): Promise<void> {
+    requireFolder(dirname(this.file));
+    await appendFile(this.file, `${JSON.stringify(line)}\n`);
   }
 
-  /** Lines reach the disk before the checkpoint that follows them. */
-  async flush(): Promise<void> {
-    if (this.#pending.length === 0) return;
-    // Taken out first: a scope that ends because they could not be written does not try again.
-    const lines = this.#pending.splice(0);
-    requireFolder(dirname(this.file));
+  /** Returns when all lines are on the disk: a checkpoint that is saved after it has none ahead of them. */
+  async sync(): Promise<void> {
+    if (!existsSync(this.file)) return;
     const handle = await open(this.file, "a");
-    await handle.write(lines.join(""));
     await handle.sync();
     await handle.close();
-  }
-
-  /** However a run ends, its last lines are kept: they show how it came to that. */
-  [Symbol.asyncDispose](): Promise<void> {
-    return this.flush();
   }
 }
 

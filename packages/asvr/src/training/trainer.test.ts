@@ -1,6 +1,6 @@
 import { spawn } from "node:child_process";
 import { createHash } from "node:crypto";
-import { existsSync, mkdtempSync, readFileSync, rmSync } from "node:fs";
+import { appendFileSync, existsSync, mkdtempSync, readFileSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { dirname, join } from "node:path";
 import { fileURLToPath } from "node:url";
@@ -123,14 +123,14 @@ test("a finished run that is started again does nothing", async () => {
 });
 
 /** Trains in a process of its own, which reads the sources as vitest does; it says every step that it begins. */
-function trainingProcess(folder: string) {
+function trainingProcess(folder: string, saveEverySeconds: number) {
   const here = dirname(fileURLToPath(import.meta.url));
   const program = `
     import { runnerImport } from "vite";
     const resolve = { alias: { "@asvr/torch": ${JSON.stringify(join(here, "..", "..", "..", "torch", "src", "index.ts"))} } };
     const config = { configFile: false, logLevel: "error", esbuild: { target: "es2022" }, resolve };
     const { module } = await runnerImport(${JSON.stringify(join(here, "fixture.ts"))}, config);
-    await module.trainAndTell(${JSON.stringify(folder)});
+    await module.trainAndTell(${JSON.stringify(folder)}, ${saveEverySeconds});
   `;
   return spawn(process.execPath, ["--input-type=module", "--eval", program], {
     cwd: here,
@@ -139,8 +139,8 @@ function trainingProcess(folder: string) {
 }
 
 /** @param killAfter steps and milliseconds after which the process is killed @returns the steps that it began */
-async function runProcess(folder: string, killAfter?: { steps: number; milliseconds: number }) {
-  const child = trainingProcess(folder);
+async function runProcess(folder: string, killAfter?: { steps: number; milliseconds: number }, saveEverySeconds = 0) {
+  const child = trainingProcess(folder, saveEverySeconds);
   const steps: number[] = [];
   let isKilling = false;
   child.stdout.setEncoding("utf8").on("data", (text: string) => {
@@ -171,6 +171,19 @@ test("killed at any moments and continued, a run is the unbroken one to the bit"
   const { code, steps } = await runProcess(folder);
   expect(code).toBe(0);
   if (steps.length > 0) expect(steps[0]).toBeGreaterThanOrEqual(seen);
+  expect(await outcome(folder)).toEqual({ files: unbroken.files, lines: unbroken.lines });
+});
+
+test("killed before anything is saved, a run has logged what it did, and its log is the unbroken one's after it is made", async () => {
+  const folder = newFolder();
+  const { signal } = await runProcess(folder, { steps: 4, milliseconds: 0 }, Number.POSITIVE_INFINITY);
+  expect(signal).toBe("SIGKILL");
+  expect(await latestCheckpoint(folder)).toBeUndefined();
+  // The fourth step had begun, so that the first three are in the log.
+  const steps = readLines(folder).map(({ step }) => step);
+  expect(steps.slice(0, 3)).toEqual([0, 1, 2]);
+  appendFileSync(join(folder, "metrics.jsonl"), '{"stage":"tuning","st'); // as a full disk or a power cut leaves it
+  expect(await trainUntil(folder, undefined, {})).toBe(unbroken.weights);
   expect(await outcome(folder)).toEqual({ files: unbroken.files, lines: unbroken.lines });
 });
 
@@ -222,7 +235,7 @@ test.each([
   weights.dispose();
 });
 
-test("what was logged since the last checkpoint is kept when a run fails", async () => {
+test("what was logged before a run fails is kept", async () => {
   using objective = new BrokenObjective(() => {
     throw new RangeError("the disk is full");
   });

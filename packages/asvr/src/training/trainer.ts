@@ -77,13 +77,13 @@ export async function train<Batch>(objective: Objective<Batch>, options: TrainOp
     totalSteps: steps,
     warmupRatio: options.warmupRatio,
   });
-  await using log = await MetricsLog.open(folder, position);
+  const log = await MetricsLog.open(folder, position);
   const parameters = Array.from(objective.trainable(), ([, parameter]) => parameter);
   let lastSave = performance.now();
   let savedStep = saved?.stage === stage ? position.step : -1;
   const save = async () => {
-    await log.flush();
     requireFolder(folder);
+    await log.sync();
     await saveCheckpoint(folder, position, trained);
     savedStep = position.step;
     lastSave = performance.now();
@@ -120,7 +120,7 @@ export async function train<Batch>(objective: Objective<Batch>, options: TrainOp
       const { loss, ...parts } = metrics;
       const samplesPerSecond = (objective.samplesPerStep * position.step) / position.seconds;
       const memoryBytes = process.memoryUsage.rss();
-      log.write({
+      await log.write({
         stage,
         step,
         globalStep: (options.stepsBefore ?? 0) + step,
