@@ -9,7 +9,6 @@ import type { FromWorker, ToWorker, WorkerStart } from "./worker-chat.js";
 const port = parentPort!;
 const { path, open, engine } = workerData as WorkerStart;
 const { threads, ...options } = engine;
-if (threads !== undefined) setThreads(threads);
 const tell = (message: FromWorker) => port.postMessage(message);
 
 function describe(error: unknown) {
@@ -47,7 +46,9 @@ function serve(model: ChatModel): void {
 }
 
 try {
-  serve(await openChatModel(path, open));
+  const model = await openChatModel(path, open);
+  if (threads !== undefined) setThreads(threads); // a run has set those of its study
+  serve(model);
 } catch (error) {
   tell({ kind: "failed", error: describe(error) });
   port.unref();

@@ -4,7 +4,6 @@ import { tensor, tidy, writeSafetensors } from "@asvr/torch";
 import { z } from "zod";
 import { type AttendedAnswer, attendToPicture, type Chosen } from "../analysis/picture-attention.js";
 import type { ChatModel } from "../chat/chat-model.js";
-import { openChatModel } from "../chat/open.js";
 import type { RgbImage } from "../data/images.js";
 import { ConfigError, DataError } from "../errors.js";
 import {
@@ -15,10 +14,12 @@ import {
   type ShownCase,
   shownCase,
 } from "../figures/attention-figure.js";
+import { openCheckpoint } from "./open-checkpoint.js";
+import type { OpeningOptions } from "./opening.js";
 import { printJson, tellWritten } from "./options.js";
 import { readPicture } from "./picture.js";
 
-export interface AttentionOptions {
+export interface AttentionOptions extends OpeningOptions {
   image?: string;
   question?: string;
   cases?: string;
@@ -52,7 +53,7 @@ export async function attention(checkpoint: string, options: AttentionOptions): 
   const questions = await readQuestions(options);
   const looked: Looked[] = questions.map((question) => ({ ...question, seen: [] }));
   for (const path of [checkpoint, ...(baseline === undefined ? [] : [baseline])]) {
-    using model = await openChatModel(path); // one after the other: two large ones need not fit together
+    using model = await openCheckpoint(path, options); // one after the other: two large ones need not fit together
     for (const one of looked) one.seen = [...one.seen, look(model, path, one, options)];
   }
   const found = looked.map((one) => ({ looked: one, summary: summaryOf(one, options) }));

@@ -10,6 +10,7 @@ import { endpointAnswerer } from "../evaluation/benchmarks/endpoint.js";
 import { readRun, runBenchmark, type StoredRun } from "../evaluation/benchmarks/run.js";
 import { type BenchmarkScore, scoreAverage, scoreBenchmark } from "../evaluation/benchmarks/score.js";
 import type { BenchmarkOptions } from "./benchmark-commands.js";
+import { openOptions } from "./opening.js";
 import { endpointUrl, interruptSignal, oneOf, printJson, tellWritten } from "./options.js";
 import { type ProgressDisplay, progressDisplay } from "./progress.js";
 import { describeScores } from "./score.js";
@@ -135,13 +136,18 @@ async function somebodyToAsk(run: string | undefined, options: BenchmarkOptions)
   if (endpoint === undefined) {
     if (run === undefined)
       throw new ConfigError("nobody to ask: give a checkpoint, or --endpoint URL and --model NAME");
-    const { openChatModel } = await import("../chat/open.js");
+    const { openCheckpoint } = await import("./open-checkpoint.js");
     const { localAnswerer } = await import("../evaluation/benchmarks/local.js");
-    const chat = await openChatModel(run);
+    const chat = await openCheckpoint(run, options);
     const answerer = localAnswerer(chat, { name: model ?? chat.name, maxRunning: concurrency });
     return { answerer, [Symbol.dispose]: () => chat[Symbol.dispose]() };
   }
   if (run !== undefined) throw new ConfigError("a run and --endpoint are both given; one of them answers");
+  if (options.threads !== undefined || Object.keys(openOptions(options)).length > 0) {
+    throw new ConfigError(
+      "--endpoint leaves to its server how the model is opened: leave out --dtype, --template, --base, --vision-tower, --revision and --threads",
+    );
+  }
   if (model === undefined) throw new ConfigError("--endpoint needs --model, the model's name there");
   const apiKey = process.env.ASVR_API_KEY;
   const to = {

@@ -10,6 +10,7 @@ import { checkpointCommands } from "./checkpoint-commands.js";
 import type { CheckOptions } from "./data.js";
 import { figureCommands } from "./figure-commands.js";
 import type { WorldOptions } from "./micro.js";
+import { withOpeningOptions } from "./opening.js";
 import { collect, DEFAULT_START, positive, wholeNumber } from "./options.js";
 import { recipesCommand } from "./recipes-command.js";
 import type { ReportOptions } from "./report.js";
@@ -132,7 +133,7 @@ function evalCommand(): Command {
     .option("--max-bad <count>", "faulty records that may be left out", wholeNumber, 0)
     .option("--max-new-tokens <count>", "longest answer to a question of --data", positive, 64)
     .option("--json", "print the scores as one JSON object", false);
-  return withBenchmarkOptions(command)
+  return withOpeningOptions(withBenchmarkOptions(command))
     .addHelpText(
       "after",
       `

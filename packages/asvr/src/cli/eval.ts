@@ -10,6 +10,7 @@ import { loadTrainedRow } from "../parts/trained-row.js";
 import type { Prediction } from "../runs/run-folder.js";
 import { answerTestSets } from "../studies/answer.js";
 import { commandContext } from "./context.js";
+import type { OpeningOptions } from "./opening.js";
 import { printJson, tellWritten } from "./options.js";
 import { evaluateOwn } from "./own-eval.js";
 import { progressDisplay } from "./progress.js";
@@ -22,7 +23,7 @@ interface SplitScores {
   questions: number;
 }
 
-export interface EvalOptions {
+export interface EvalOptions extends OpeningOptions {
   data?: string;
   images?: string;
   name?: string;
@@ -51,7 +52,7 @@ export async function evaluate(run: string, options: EvalOptions): Promise<void>
   try {
     const context = await commandContext(await studyOf(run), run, display);
     using row = await loadTrainedRow(context, run);
-    setThreads(row.recipe.threads);
+    setThreads(options.threads ?? row.recipe.threads);
     await answerTestSets(context, row.recipe, row, run);
   } finally {
     display.close();

@@ -1,6 +1,7 @@
 import { Command, InvalidArgumentError, Option } from "commander";
 import type { Chosen } from "../analysis/picture-attention.js";
 import type { AttentionOptions } from "./attention.js";
+import { withOpeningOptions } from "./opening.js";
 import { collect, positive, wholeNumber } from "./options.js";
 import type { SurpriseOptions } from "./surprise.js";
 
@@ -10,7 +11,7 @@ export function figureCommands(): Command[] {
 }
 
 function attentionCommand(): Command {
-  return new Command("attention")
+  const command = new Command("attention")
     .description("ask a model about a picture, and show where its last token looks")
     .argument("<checkpoint>", "run folder, or the folder or hub id of a published LLaVA")
     .option("--image <file>", "the picture")
@@ -32,7 +33,8 @@ function attentionCommand(): Command {
       "--out <folder>",
       "write index.html there, and overlay.png, attention.json and attention.safetensors of each case",
     )
-    .option("--json", "print answer and attention as one JSON object", false)
+    .option("--json", "print answer and attention as one JSON object", false);
+  return withOpeningOptions(command)
     .addHelpText(
       "after",
       `

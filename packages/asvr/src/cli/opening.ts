@@ -18,7 +18,7 @@ const templates = Object.keys(builtInTemplates) as (keyof typeof builtInTemplate
 
 export function withOpeningOptions(command: Command): Command {
   return command
-    .option("--dtype <dtype>", "of the weights: float32, bfloat16 or float16 (default: as stored)")
+    .option("--dtype <dtype>", "of a published model's weights: float32, bfloat16 or float16 (default: as stored)")
     .option("--template <name>", `of a checkpoint without a chat template: ${templates.join(", ")}`)
     .option("--base <folder>", "language model of a folder that holds a projector alone")
     .option("--vision-tower <folder>", "vision tower of a folder that only names it")

@@ -1,6 +1,5 @@
 import { basename, join, parse, resolve } from "node:path";
 import { setThreads } from "@asvr/torch";
-import { openChatModel } from "../chat/open.js";
 import { countKinds } from "../data/faults.js";
 import { askRecords } from "../evaluation/ask-records.js";
 import { compareRecords, type RecordComparison, type RecordScores, scoreRecords } from "../evaluation/record-scores.js";
@@ -12,6 +11,7 @@ import { loadTrainedRow } from "../parts/trained-row.js";
 import { evaluateOwnData, type OwnAnswers } from "../studies/own-evaluation.js";
 import { commandContext } from "./context.js";
 import type { EvalOptions } from "./eval.js";
+import { openCheckpoint } from "./open-checkpoint.js";
 import { interruptSignal, printJson, tellWritten } from "./options.js";
 import { type ProgressDisplay, progressDisplay } from "./progress.js";
 
@@ -85,10 +85,10 @@ async function ask(checkpoint: string, data: string, { display, signal, ...optio
   if (isRun(checkpoint)) {
     const context = await commandContext(await studyOf(checkpoint), checkpoint, display, signal);
     using row = await loadTrainedRow(context, checkpoint);
-    setThreads(row.recipe.threads);
+    setThreads(options.threads ?? row.recipe.threads);
     answers = await evaluateOwnData(context, row, checkpoint, { data, images, maxBad, maxNewTokens });
   } else {
-    using model = await openChatModel(checkpoint, { signal });
+    using model = await openCheckpoint(checkpoint, options, signal);
     const onProgress = (phase: string, done: number, total: number) =>
       display.update(checkpoint, { phase: `${phase} ${parse(data).base}`, done, total });
     const asked = { images, maxBad, maxNewTokens, maxRunning: concurrency, signal, onProgress };
