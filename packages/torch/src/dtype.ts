@@ -81,7 +81,7 @@ export function arrayOf(dtype: DType, count: number): TypedArray {
   return new ArrayClass(count);
 }
 
-/** The dtype that a typed array's values have without conversion. */
+/** The dtype that a typed array's values have without conversion. @throws DtypeError for what is none, or has none */
 export function dtypeOfArray(array: TypedArray): DType {
   if (array instanceof Float32Array) return "float32";
   if (array instanceof BigInt64Array) return "int64";
@@ -91,5 +91,7 @@ export function dtypeOfArray(array: TypedArray): DType {
   if (array instanceof Uint16Array) return "uint16";
   if (array instanceof Int16Array) return "int16";
   if (array instanceof Int8Array) return "int8";
-  return "uint32";
+  if (array instanceof Uint32Array) return "uint32";
+  const kind = ArrayBuffer.isView(array) ? (array as object).constructor.name : typeof array;
+  throw new DtypeError(`no dtype has the numbers of this: ${kind}. Float32Array, Int32Array, Uint8Array … are taken`);
 }

@@ -1,4 +1,5 @@
-// Typed operators with arguments that do not go together, in a process of their own: it may refuse, but not die.
+// Typed operators, and what is written by hand beside them, with arguments that do not go together, in a process of their
+// own: it may refuse, but not die.
 import { spawn } from "node:child_process";
 import { mkdtempSync, readFileSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
@@ -17,19 +18,21 @@ const SECONDS = 40;
 const folder = mkdtempSync(join(tmpdir(), "asvr-calls-"));
 afterAll(() => rmSync(folder, { recursive: true, force: true }));
 
+type Form = "method" | "function" | "entry";
+
 interface Operator {
   readonly name: string;
-  readonly isMethod: boolean;
+  readonly form: Form;
   /** TypeScript types. */
   readonly parameters: readonly string[];
 }
 
-/** What stands for an argument: a tensor as `{ shape, dtype }`, a number that JSON lacks as `{ number }`. */
+/** What stands for an argument: a tensor as `{ shape, dtype }`; what JSON lacks as `{ number }`, `{ typed }` and so on. */
 type Spec = unknown;
 
 interface Call {
   readonly name: string;
-  readonly isMethod: boolean;
+  readonly form: Form;
   readonly args: readonly Spec[];
 }
 
@@ -40,7 +43,7 @@ function typedOperators(): Operator[] {
   return [...source.matchAll(/^(export function |function | {2})(\w+)\((.*?)\): [^{]*\{ .*\}$/gm)].map(
     ([, start, name, signature]) => ({
       name: start === "function " ? name!.slice(0, -1) : name!,
-      isMethod: start === "  ",
+      form: start === "  " ? "method" : "function",
       parameters: signature!
         .split(", ")
         .filter(Boolean)
@@ -48,6 +51,27 @@ function typedOperators(): Operator[] {
     }),
   );
 }
+
+/** What is written by hand: `entries` in the program below has the calls. */
+const entries: Operator[] = Object.entries({
+  tensor: ["nested", "options"],
+  tensorOfArray: ["typed", "options"],
+  copyFrom: ["Tensor", "typed"],
+  to: ["Tensor", "options"],
+  item: ["Tensor"],
+  size: ["Tensor", "wild"],
+  setRequiresGrad: ["Tensor", "wild"],
+  setGrad: ["Tensor", "Tensor | null"],
+  backward: ["Tensor", "Tensor | null", "options"],
+  backwardTwice: ["Tensor", "Tensor"],
+  grad: ["readonly Tensor[]", "readonly Tensor[]", "options"],
+  withGradients: ["Tensor", "readonly Tensor[]", "readonly (Tensor | null)[]", "number"],
+  manualSeed: ["wild"],
+  setRandomState: ["wild"],
+  setForgedState: ["wild", "wild"],
+  setThreads: ["wild"],
+  gradOfAnything: ["wild", "wild"],
+}).map(([name, parameters]) => ({ name, form: "entry", parameters }));
 
 const shapes = [
   [],
@@ -82,6 +106,59 @@ function tensorLike(shape: readonly number[], dtype: string): fc.Arbitrary<Spec>
   });
 }
 
+/** Numbers, and what has no business here. */
+const wild = fc.oneof(
+  number,
+  fc.constantFrom<Spec>(
+    true,
+    null,
+    "",
+    "3",
+    "NaN",
+    "float32",
+    [],
+    [1],
+    [[1], [2, 3]],
+    {},
+    { shape: [2], dtype: "bool" },
+  ),
+  fc.constantFrom<Spec>(
+    { bigint: "1" },
+    { missing: 0 },
+    { cyclic: 0 },
+    { array: 1e9 },
+    { typed: "DataView", bytes: 8 },
+  ),
+);
+/** What has a handle is taken for a tensor: the addon reads it. */
+const handle = number.map((value) => ({ object: { handle: value, shape: [2, 3] } }));
+const nested: fc.Arbitrary<Spec> = fc.letrec((tie) => ({
+  value: fc.oneof(
+    { depthSize: "small" },
+    { weight: 3, arbitrary: number },
+    wild,
+    fc.array(tie("value"), { maxLength: 4 }),
+  ),
+})).value;
+const typed = fc.record({
+  typed: fc.constantFrom(
+    ...["Float32Array", "Float32Array", "Float64Array", "BigInt64Array", "Int32Array", "Int16Array", "Int8Array"],
+    ...["Uint8Array", "Uint16Array", "Uint32Array", "Uint8ClampedArray", "BigUint64Array", "DataView", "Detached"],
+  ),
+  bytes: fc.constantFrom(0, 8, 16, 24, 48, 96, 120),
+});
+const options = fc.record(
+  {
+    shape: fc.oneof(fc.constantFrom<Spec>(...shapes, [-1, -6], [0.5, 12], [2 ** 53, 0], [2 ** 31, 2 ** 33, 0]), wild),
+    dtype: fc.oneof(fc.constantFrom<Spec>(...dtypes), wild),
+    device: fc.oneof(fc.constantFrom<Spec>("cpu", "meta", "cuda:99", "cpu:7"), wild),
+    retainGraph: fc.oneof(fc.boolean(), wild),
+    createGraph: fc.oneof(fc.boolean(), wild),
+    gradients: fc.oneof(fc.array(tensorLike([2, 3], "float32"), { maxLength: 3 }), wild),
+  },
+  { requiredKeys: [] },
+);
+
 function argument(type: string, tensor: fc.Arbitrary<Spec>): fc.Arbitrary<Spec> {
   const list = fc.array(number, { maxLength: 5 });
   const one: Record<string, fc.Arbitrary<Spec>> = {
@@ -97,17 +174,21 @@ function argument(type: string, tensor: fc.Arbitrary<Spec>): fc.Arbitrary<Spec> 
     "readonly number[]": list,
     "number | readonly number[]": fc.oneof(number, list),
     "readonly boolean[]": fc.array(fc.boolean(), { maxLength: 4 }),
+    wild: fc.oneof(wild, tensor, handle, fc.array(handle, { maxLength: 2 })),
+    nested,
+    typed: fc.oneof({ weight: 6, arbitrary: typed }, { weight: 1, arbitrary: wild }),
+    options: fc.oneof({ weight: 6, arbitrary: options.map((object) => ({ object })) }, { weight: 1, arbitrary: wild }),
   };
   const base = type.replace(/ \| null$/, "");
   if (!one[base]) throw new Error(`no values of type ${type} here`);
   return base === type ? one[base] : fc.option(one[base]);
 }
 
-function callsOf({ name, isMethod, parameters }: Operator): fc.Arbitrary<Call> {
+function callsOf({ name, form, parameters }: Operator): fc.Arbitrary<Call> {
   return fc.tuple(fc.constantFrom(...shapes), fc.constantFrom(...dtypes)).chain(([shape, dtype]) => {
     const tensor = tensorLike(shape, dtype);
-    const types = isMethod ? ["Tensor", ...parameters] : parameters;
-    return fc.tuple(...types.map((type) => argument(type, tensor))).map((args) => ({ name, isMethod, args }));
+    const types = form === "method" ? ["Tensor", ...parameters] : parameters;
+    return fc.tuple(...types.map((type) => argument(type, tensor))).map((args) => ({ name, form, args }));
   });
 }
 
@@ -115,7 +196,8 @@ function callsOf({ name, isMethod, parameters }: Operator): fc.Arbitrary<Call> {
 const program = `
   const { writeSync, readFileSync } = require("node:fs");
   const calls = JSON.parse(readFileSync(0, "utf8"));
-  import(${JSON.stringify(compiled)}).then(({ F, Tensor, tidy, setThreads }) => {
+  import(${JSON.stringify(compiled)}).then((torch) => {
+    const { F, Tensor, tidy, tensor, setThreads } = torch;
     setThreads(1);
     const isTensor = (spec) => spec !== null && typeof spec === "object" && "shape" in spec;
     const make = (spec) => {
@@ -124,15 +206,82 @@ const program = `
         const made = F.ones(spec.shape, spec.dtype);
         return spec.transposed && spec.shape.length > 1 ? made.transpose(-1, -2) : made;
       }
-      return spec !== null && typeof spec === "object" ? Number(spec.number) : spec;
+      if (spec === null || typeof spec !== "object") return spec;
+      if ("object" in spec) return Object.fromEntries(Object.entries(spec.object).map(([key, value]) => [key, make(value)]));
+      if ("typed" in spec) return typed(spec.typed, new ArrayBuffer(spec.bytes));
+      if ("bigint" in spec) return BigInt(spec.bigint);
+      if ("array" in spec) return new Array(spec.array);
+      if ("missing" in spec) return undefined;
+      if ("cyclic" in spec) return cyclic;
+      return "number" in spec ? Number(spec.number) : spec;
     };
-    for (const [i, { name, isMethod, args }] of calls.entries()) {
+    const cyclic = [];
+    cyclic.push(cyclic);
+    const typed = (name, buffer) => {
+      if (name !== "Detached") return new globalThis[name](buffer);
+      const array = new Uint8Array(buffer);
+      structuredClone(buffer, { transfer: [buffer] });
+      return array;
+    };
+    // Outputs with a history that leads to the inputs, as far as their dtype can have one.
+    const wanting = (x) => (x.dtype.includes("float") ? x.detach().setRequiresGrad(true) : x);
+    const entries = {
+      tensor: (values, options) => tensor(values, options),
+      tensorOfArray: (array, options) => tensor(array, options),
+      copyFrom: (x, array) => x.contiguous().copyFrom(array),
+      to: (x, options) => x.to(options),
+      item: (x) => void x.item(),
+      size: (x, dim) => void x.size(dim),
+      setRequiresGrad: (x, wanted) => x.setRequiresGrad(wanted),
+      setGrad: (x, gradient) => {
+        const leaf = wanting(x);
+        leaf.grad = gradient;
+        leaf.mul(2).sum().backward();
+        return leaf.grad;
+      },
+      backward: (x, gradient, options) => {
+        const leaf = wanting(x);
+        leaf.mul(leaf).backward(gradient, options);
+        return leaf.grad;
+      },
+      backwardTwice: (x, gradient) => {
+        const leaf = wanting(x);
+        const product = leaf.mul(leaf);
+        for (let i = 0; i < 2; i++) product.backward(gradient);
+        return leaf.grad;
+      },
+      grad: (inputs, others, options) => {
+        const leaves = inputs.map(wanting);
+        return torch.grad([...leaves.map((x) => x.mul(x)), ...others], leaves, options);
+      },
+      withGradients: (value, inputs, gradients, expected) => {
+        const leaves = inputs.map(wanting);
+        torch.withGradients(value, leaves, gradients, expected).mul(2).sum().backward();
+        return leaves.map((leaf) => leaf.grad);
+      },
+      manualSeed: (seed) => torch.manualSeed(seed),
+      setRandomState: (state) => torch.setRandomState(state),
+      setForgedState: (left, next) => {
+        const state = torch.randomState();
+        const words = new Int32Array(state.data().buffer);
+        [words[2], words[4]] = [Number(left), Number(next)];
+        torch.setRandomState(tensor(new Uint8Array(words.buffer)));
+        return F.rand([1000]);
+      },
+      setThreads: (count) => {
+        if (count === 1) setThreads(count);
+        else torch.setThreads(typeof count === "number" && count > 1 && count < 2000 ? -count : count);
+      },
+      gradOfAnything: (outputs, inputs) => torch.grad(outputs, inputs),
+    };
+    for (const [i, { name, form, args }] of calls.entries()) {
       writeSync(1, i + "\\n");
       let said;
       try {
         said = tidy(() => {
           const [self, ...rest] = args.map(make);
-          const result = isMethod ? self[name](...rest) : F[name](self, ...rest);
+          const result =
+            form === "method" ? self[name](...rest) : (form === "function" ? F : entries)[name](self, ...rest);
           for (const one of [result].flat()) {
             if (!(one instanceof Tensor) || one.elementCount > 1e5 || one.device !== "cpu") continue;
             one.toNumbers();
@@ -207,13 +356,14 @@ const rules: Record<string, (args: readonly Spec[]) => boolean> = {
 };
 
 test(`whatever a typed operator is given, it answers or refuses (ASVR_SEED=${SEED})`, { timeout: 90_000 }, async () => {
-  const operators = typedOperators();
-  expect(operators.filter(({ isMethod }) => isMethod).length).toBeGreaterThan(130);
-  expect(operators.filter(({ isMethod }) => !isMethod).length).toBeGreaterThan(150);
+  const operators = [...typedOperators(), ...entries];
+  expect(operators.filter(({ form }) => form === "method").length).toBeGreaterThan(130);
+  expect(operators.filter(({ form }) => form === "function").length).toBeGreaterThan(150);
   const calls = operators.flatMap((operator, i) =>
     fc.sample(callsOf(operator), {
       seed: SEED + i,
-      numRuns: operator.parameters.length > 2 ? 2 * CALLS_EACH : CALLS_EACH,
+      numRuns:
+        operator.form === "entry" ? 8 * CALLS_EACH : operator.parameters.length > 2 ? 2 * CALLS_EACH : CALLS_EACH,
     }),
   );
   const deadline = performance.now() + SECONDS * 1000;

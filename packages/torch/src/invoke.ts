@@ -50,6 +50,16 @@ export class Operator {
   }
 }
 
+/** Runs what is no operator of the dispatcher, so that it fails as operators do. @throws TorchError that begins with `name` */
+export function asTorch<T>(name: string, body: () => T): T {
+  try {
+    return body();
+  } catch (error) {
+    const isOfAddon = String((error as { code?: string }).code).startsWith("ASVR_");
+    throw isOfAddon ? new TorchError(`${name}: ${(error as Error).message.trim()}`, { cause: error }) : error;
+  }
+}
+
 /** The message of a failed call: operator, arguments with shapes and dtypes, then libtorch's own text. */
 function explain(operator: Operator, args: unknown[], cause: unknown): Error {
   let listStart = 0;

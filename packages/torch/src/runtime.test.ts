@@ -9,6 +9,7 @@ import {
   runtimeInfo,
   setRandomState,
   setThreads,
+  TorchError,
   tensor,
   threads,
   tidy,
@@ -28,8 +29,31 @@ test("the same seed draws the same numbers, a saved state the numbers that follo
     );
     manualSeed(7);
     expect(F.randn([5]).toNumbers()).toEqual(first);
-    expect(() => setRandomState(tensor([1, 2]))).toThrow();
+    expect(() => setRandomState(tensor([1, 2]))).toThrow(TorchError);
   });
+});
+
+test("a state whose position is past the generator's numbers is refused, every position of its own is taken", () => {
+  tidy(() => {
+    manualSeed(7);
+    for (let drawn = 0; drawn < 1300; drawn += 13) {
+      setRandomState(randomState());
+      F.rand([13]);
+    }
+    const drawn = randomState();
+    const words = new Int32Array((drawn.data() as Uint8Array<ArrayBuffer>).buffer); // [2]: how many are left, [4]: the next
+    [words[2], words[4]] = [624, 624];
+    const forged = tensor(new Uint8Array(words.buffer));
+    expect(() => setRandomState(forged)).toThrow(/^setRandomState: no generator is at 624 with 624 numbers left/);
+    expect(randomState().equal(drawn)).toBe(true);
+  });
+});
+
+test("a seed is a whole number of 64 bits", () => {
+  for (const seed of [1.5, Number.NaN, 2 ** 63, "3"]) {
+    expect(() => manualSeed(seed as number)).toThrow(`manualSeed(${seed}): a whole number of 64 bits is needed`);
+  }
+  for (const seed of [-1, 2 ** 60]) manualSeed(seed);
 });
 
 test("a state that was kept is not changed by drawing on", () => {

@@ -1,4 +1,5 @@
 import { LoadError, TorchError } from "./errors.js";
+import { asTorch } from "./invoke.js";
 import { cudaProblem, currentBuild, native } from "./native.js";
 import { Tensor } from "./tensor.js";
 
@@ -20,8 +21,14 @@ export function threads(): number {
   return native.threads();
 }
 
-/** Seeds libtorch's default generators (initialisations, dropout). */
+/**
+ * Seeds libtorch's default generators (initialisations, dropout).
+ * @throws TorchError for what is no whole number of 64 bits
+ */
 export function manualSeed(seed: number): void {
+  if (!Number.isInteger(seed) || Math.abs(seed) >= 2 ** 63) {
+    throw new TorchError(`manualSeed(${String(seed)}): a whole number of 64 bits is needed`);
+  }
   native.manualSeed(seed);
 }
 
@@ -30,9 +37,20 @@ export function randomState(): Tensor {
   return new Tensor(native.randomState());
 }
 
-/** Takes up a state of `randomState`: the numbers that followed it are drawn again. @throws TorchError */
+/** Takes up a state of `randomState`: the numbers that followed it are drawn again. @throws TorchError for no state */
 export function setRandomState(state: Tensor): void {
-  native.setRandomState(state.handle);
+  asTorch("setRandomState", () => {
+    requirePosition(state);
+    native.setRandomState(state.handle);
+  });
+}
+
+/** Of libtorch's 624 numbers `left` are left from `next` on. It checks each of the two alone, and would read past them. */
+function requirePosition(state: Tensor): void {
+  if (state.dtype !== "uint8" || state.device !== "cpu" || state.elementCount < 24) return; // refused by libtorch
+  const { buffer } = state.data() as Uint8Array<ArrayBuffer>;
+  const [left, next] = [new DataView(buffer).getInt32(8, true), new DataView(buffer).getUint32(16, true)];
+  if (left + next > 625) throw new TorchError(`setRandomState: no generator is at ${next} with ${left} numbers left`);
 }
 
 /** Tensors that JavaScript holds in this thread, and the bytes of their storages (a shared storage counts once). */

@@ -10,6 +10,7 @@ import {
   TorchError,
   tensor,
   tidy,
+  withGradients,
 } from "./index.js";
 
 const device = defaultDevice();
@@ -53,6 +54,26 @@ test("from nested arrays, numbers and typed arrays", () => {
   });
 });
 
+test("what is no tensor of numbers is refused, with the place where it is", () => {
+  const refused = (values: unknown, shape?: unknown) => () => tensor(values as number, { shape: shape as number[] });
+  expect(refused([[1, 2], [3, 4, 5], [6]])).toThrow(/^tensor: at \[1\]: an array of 3, where the first .* array of 2$/); // biome-ignore format: a matrix
+  expect(refused([1, [2]])).toThrow(/^tensor: at \[1\]: an array of 1, where the first of its level is a number/);
+  expect(refused([[1], [2], 3])).toThrow(ShapeError);
+  expect(refused([[1, "2"]])).toThrow(/^tensor: at \[0\]\[1\]: numbers and booleans are taken, got string/);
+  for (const none of [null, undefined, "3", {}, [null], [undefined], [3n]]) expect(refused(none)).toThrow(DtypeError);
+  const itself: unknown[] = [];
+  itself.push(itself);
+  expect(refused(itself)).toThrow(/more than 64 levels/);
+
+  for (const array of [new BigUint64Array(2), new Uint8ClampedArray(2), new DataView(new ArrayBuffer(8))]) {
+    expect(refused(array)).toThrow(/^no dtype has the numbers of this: (BigUint64Array|Uint8ClampedArray|DataView)/);
+  }
+  for (const shape of [[-2, -3], [1.5, 4], [Number.NaN], [2 ** 53, 0], 6, new Array(1e9)]) {
+    expect(refused(new Float32Array(6), shape)).toThrow(ShapeError);
+  }
+  expect(refused(new Float32Array(0), [2 ** 31, 2 ** 33, 0])).toThrow(TorchError);
+});
+
 test("an array is copied in and out", () => {
   tidy(() => {
     const values = Float32Array.of(1, 2);
@@ -67,6 +88,37 @@ test("an array is copied in and out", () => {
     const transposed = tensor([[1, 2, 3], [4, 5, 6]]).transpose(0, 1); // biome-ignore format: a matrix
     expect(transposed.toNumbers()).toEqual([1, 4, 2, 5, 3, 6]);
     expect(() => transposed.copyFrom(new Float32Array(6))).toThrow(/contiguous/);
+  });
+});
+
+test("an array is copied into a tensor of its dtype only; what is not 0 is true", () => {
+  tidy(() => {
+    const x = tensor([1, 2]);
+    expect(() => x.copyFrom(Int32Array.of(5, 6))).toThrow(
+      /^copyFrom: the tensor is float32, the array's numbers are int32/,
+    );
+    expect(x.toNumbers()).toEqual([1, 2]);
+    expect(F.zeros([2], "bool").copyFrom(Uint8Array.of(2, 0)).toNumbers()).toEqual([1, 0]);
+    expect(F.zeros([1], "bfloat16").copyFrom(Uint16Array.of(0x3f80)).toNumbers()).toEqual([1]);
+  });
+});
+
+test("gradients have the shapes of what they are gradients of", () => {
+  tidy(() => {
+    const x = F.ones([2, 3]).setRequiresGrad(true);
+    const doubled = x.mul(2);
+    for (const shape of [[3], [], [4, 2, 3]]) {
+      expect(() => doubled.backward(F.ones(shape))).toThrow(ShapeError);
+      expect(() => grad([doubled], [x], { gradients: [F.ones(shape)] })).toThrow(ShapeError);
+    }
+    expect(() => grad([doubled], [x], { gradients: [] })).toThrow(/^grad: 1 tensors were given 0 gradients/);
+    expect(() => grad([], [x])).toThrow(ShapeError);
+    expect(() => withGradients(F.ones([]), [x], [])).toThrow(/^withGradients: 1 tensors were given 0 gradients/);
+    expect(() => (x.grad = F.ones([5]))).toThrow(/shape \(2, 3\) was given a gradient of shape \(5\)/);
+    expect(() => (x.grad = F.ones([2, 3], "int64"))).toThrow(DtypeError);
+    expect(() => doubled.backward()).toThrow(TorchError);
+    expect(() => F.ones([]).backward()).toThrow(/^backward: element 0 of tensors does not require grad/);
+    expect(x.grad).toBeNull();
   });
 });
 

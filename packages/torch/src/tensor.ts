@@ -1,12 +1,16 @@
 // For `using`: these types are to be read by programs with an older `lib`, too.
 /// <reference lib="esnext.disposable" preserve="true" />
 import { arrayOf, type DType, dtypeCode, dtypeOf, dtypeOfArray, type TypedArray } from "./dtype.js";
-import { DisposedError, ShapeError } from "./errors.js";
-import { describeTensor, Operator } from "./invoke.js";
+import { DisposedError, DtypeError, ShapeError } from "./errors.js";
+import { asTorch, describeTensor, Operator } from "./invoke.js";
 import { native } from "./native.js";
+import { countOf, type NestedNumbers, readNested } from "./nested-numbers.js";
 import { TensorMethods } from "./operators.generated.js";
 import { register, unregister } from "./scope.js";
 import { bindTensorClass } from "./wrap.js";
+
+/** The arrays that hold the bits of what JavaScript has no numbers of. */
+const bitsOf: Partial<Record<DType, DType>> = { bool: "uint8", bfloat16: "uint16", float16: "uint16" };
 
 const convert = new Operator("aten::to", "dtype_layout");
 
@@ -83,7 +87,7 @@ export class Tensor extends TensorMethods {
 
   /** The value of a tensor of one element. Waits for the device. */
   item(): number {
-    return native.item(this.handle);
+    return asTorch("item", () => native.item(this.handle));
   }
 
   /** The values in row-major order, in the typed array of this dtype. @throws DtypeError for bfloat16 and float16 */
@@ -103,9 +107,20 @@ export class Tensor extends TensorMethods {
     return Array.from(this.data() as ArrayLike<number | bigint>, Number);
   }
 
-  /** Overwrites the values of a contiguous tensor in host memory. */
+  /**
+   * Overwrites the values of a contiguous tensor in host memory.
+   * @param array as `data` gives it; of bfloat16 and float16 the bits, in a Uint16Array
+   * @throws DtypeError for an array of another type
+   */
   copyFrom(array: TypedArray): this {
-    native.copyFromArray(this.handle, array);
+    const { dtype } = this;
+    const given = dtypeOfArray(array);
+    if (given !== (bitsOf[dtype] ?? dtype)) {
+      throw new DtypeError(`copyFrom: the tensor is ${dtype}, the array's numbers are ${given}`);
+    }
+    // What is neither 0 nor 1 is no bool: libtorch would take it for several.
+    const values = dtype === "bool" ? (array as Uint8Array).map((value) => Number(value !== 0)) : array;
+    asTorch("copyFrom", () => native.copyFromArray(this.handle, values));
     return this;
   }
 
@@ -114,9 +129,9 @@ export class Tensor extends TensorMethods {
     return native.requiresGrad(this.handle);
   }
 
-  /** Whether `backward` shall give it a gradient. @throws Error for a dtype that is no floating-point one */
+  /** Whether `backward` shall give it a gradient. @throws TorchError for a dtype that is no floating-point one */
   setRequiresGrad(required: boolean): this {
-    native.setRequiresGrad(this.handle, required);
+    asTorch("setRequiresGrad", () => native.setRequiresGrad(this.handle, required));
     return this;
   }
 
@@ -126,14 +141,25 @@ export class Tensor extends TensorMethods {
     return handle === null ? null : new Tensor(handle);
   }
 
-  /** null drops it. */
+  /** null drops it. @throws ShapeError for another shape @throws DtypeError for another dtype */
   set grad(gradient: Tensor | null) {
+    if (gradient !== null) {
+      requireShape("grad", gradient, this);
+      if (gradient.dtype !== this.dtype) {
+        throw new DtypeError(`grad: a tensor of ${this.dtype} was given a gradient of ${gradient.dtype}`);
+      }
+    }
     native.setGradient(this.handle, gradient === null ? null : gradient.handle);
   }
 
-  /** Adds the gradients of this (scalar, or with `gradient` given) to `.grad` of the leaves it came from. */
-  backward(gradient?: Tensor, { retainGraph = false } = {}): void {
-    native.backward([this.handle], gradient ? [gradient.handle] : null, retainGraph);
+  /**
+   * Adds the gradients of this (scalar, or with `gradient` given) to `.grad` of the leaves it came from.
+   * @throws ShapeError when `gradient` has another shape
+   * @throws TorchError when it came from no leaf that wants a gradient
+   */
+  backward(gradient?: Tensor | null, { retainGraph = false } = {}): void {
+    if (gradient) requireShape("backward", gradient, this);
+    asTorch("backward", () => native.backward([this.handle], gradient ? [gradient.handle] : null, retainGraph));
   }
 
   /** Frees the memory, as far as nothing else (a view, the autograd graph) holds it. Freeing twice does nothing. */
@@ -169,28 +195,28 @@ export class Tensor extends TensorMethods {
 
 bindTensorClass(Tensor);
 
-/** A number, or arrays of them in as many levels as the tensor has dimensions. */
-export type NestedNumbers = number | boolean | readonly NestedNumbers[];
-
 /**
  * A tensor from numbers (nested arrays) or from a typed array, whose bytes are copied.
  * @param options `shape` for a typed array, default one dimension; `dtype` is float32 by default, or the array's own
  * @throws ShapeError when nested arrays are ragged or the shape does not fit the count
+ * @throws DtypeError for an element that is no number, and for an array whose numbers no dtype has
  */
 export function tensor(
   values: NestedNumbers | TypedArray,
   { shape, dtype, device }: TensorOptions & { shape?: readonly number[] } = {},
 ): Tensor {
   const typed = ArrayBuffer.isView(values);
-  const array = typed ? (values as TypedArray) : flatten(values as NestedNumbers);
-  const sizes = shape ?? (typed ? [array.length] : shapeOf(values as NestedNumbers));
-  const count = sizes.reduce((product, size) => product * size, 1);
+  const nested = typed ? undefined : readNested(values as NestedNumbers);
+  const array = nested?.numbers ?? (values as TypedArray);
+  const code = dtypeCode(dtypeOfArray(array))!;
+  const sizes = shape ?? nested?.shape ?? [array.length];
+  const count = countOf(sizes);
   if (count !== array.length) {
     throw new ShapeError(
       `tensor: ${array.length} values do not fill the shape (${sizes.join(", ")}), which takes ${count}`,
     );
   }
-  const created = new Tensor(native.fromArray(array, dtypeCode(dtypeOfArray(array))!, sizes));
+  const created = new Tensor(asTorch("tensor", () => native.fromArray(array, code, sizes)));
   const wanted = dtype ?? (typed ? created.dtype : "float32");
   if (wanted === created.dtype && (device ?? "cpu") === "cpu") return created;
   const converted = created.to({ dtype: wanted, device });
@@ -198,19 +224,11 @@ export function tensor(
   return converted;
 }
 
-function shapeOf(values: NestedNumbers): number[] {
-  const sizes: number[] = [];
-  for (let level: NestedNumbers = values; Array.isArray(level); level = level[0] as NestedNumbers)
-    sizes.push(level.length);
-  return sizes;
-}
-
-function flatten(values: NestedNumbers): Float64Array {
-  if (!Array.isArray(values)) return Float64Array.of(Number(values));
-  return Float64Array.from(values.flat(Number.POSITIVE_INFINITY) as number[], Number);
-}
-
-/** Sums gradients of `outputs` with respect to `inputs`; null for an input that they do not depend on. */
+/**
+ * Sums gradients of `outputs` with respect to `inputs`; null for an input that they do not depend on.
+ * @throws ShapeError when `gradients` are not as many as the outputs, each of its output's shape
+ * @throws TorchError when an input wants no gradient
+ */
 export function grad(
   outputs: readonly Tensor[],
   inputs: readonly Tensor[],
@@ -220,15 +238,34 @@ export function grad(
     createGraph = false,
   }: { gradients?: readonly Tensor[]; retainGraph?: boolean; createGraph?: boolean } = {},
 ): (Tensor | null)[] {
-  return native
-    .grad(
-      outputs.map((output) => output.handle),
-      inputs.map((input) => input.handle),
-      gradients ? gradients.map((gradient) => gradient.handle) : null,
-      retainGraph,
-      createGraph,
-    )
-    .map((handle) => (handle === null ? null : new Tensor(handle)));
+  if (outputs.length === 0 || inputs.length === 0) throw new ShapeError("grad: there is no output, or no input");
+  if (gradients) {
+    requireCount("grad", gradients, outputs);
+    for (const [i, gradient] of gradients.entries()) requireShape("grad", gradient, outputs[i]!);
+  }
+  const [from, to, given] = [handlesOf(outputs), handlesOf(inputs), gradients ? handlesOf(gradients) : null];
+  return asTorch("grad", () => native.grad(from, to, given, retainGraph, createGraph)).map((handle) =>
+    handle === null ? null : new Tensor(handle),
+  );
+}
+
+function requireShape(call: string, gradient: Tensor, tensor: Tensor): void {
+  if (String(gradient.shape) === String(tensor.shape)) return;
+  throw new ShapeError(
+    `${call}: a tensor of shape (${tensor.shape.join(", ")}) was given a gradient of shape (${gradient.shape?.join(", ")})`,
+  );
+}
+
+function requireCount(call: string, gradients: readonly unknown[], tensors: readonly Tensor[]): void {
+  if (gradients.length === tensors.length) return;
+  throw new ShapeError(`${call}: ${tensors.length} tensors were given ${gradients.length} gradients`);
+}
+
+/** Throws at the first that is no tensor: `map` would pass over those that are missing. */
+function handlesOf(tensors: Iterable<Tensor>): number[] {
+  const handles: number[] = [];
+  for (const { handle } of tensors) handles.push(handle);
+  return handles;
 }
 
 /**
@@ -238,6 +275,7 @@ export function grad(
  * result from here on: backward overwrites them.
  * @param expected what the result will be multiplied with; backward fails, on a CPU, where it was something else
  * @returns a new scalar; without history under `noGrad`, or where no input wants a gradient
+ * @throws ShapeError when the gradients are not as many as the inputs
  */
 export function withGradients(
   value: Tensor,
@@ -245,12 +283,9 @@ export function withGradients(
   gradients: readonly (Tensor | null)[],
   expected: number | null = null,
 ): Tensor {
+  requireCount("withGradients", gradients, inputs);
+  const given = gradients.map((gradient) => gradient?.handle ?? -1);
   return new Tensor(
-    native.withGradients(
-      value.handle,
-      inputs.map((input) => input.handle),
-      gradients.map((gradient) => gradient?.handle ?? -1),
-      expected,
-    ),
+    asTorch("withGradients", () => native.withGradients(value.handle, handlesOf(inputs), given, expected)),
   );
 }
