@@ -12,7 +12,7 @@ const here = dirname(fileURLToPath(import.meta.url));
 const compiled = pathToFileURL(join(here, "..", "dist", "index.js")).href;
 const SEED = Number(process.env.ASVR_SEED ?? Math.floor(Math.random() * 2 ** 31));
 const CALLS_EACH = 12;
-const SECONDS = 40;
+const SECONDS = 60;
 
 // `fromFile` makes the file that it maps, as long as it is told to.
 const folder = mkdtempSync(join(tmpdir(), "asvr-calls-"));
@@ -355,7 +355,7 @@ const rules: Record<string, (args: readonly Spec[]) => boolean> = {
       ),
 };
 
-test(`whatever a typed operator is given, it answers or refuses (ASVR_SEED=${SEED})`, { timeout: 90_000 }, async () => {
+test(`whatever a typed operator is given, it answers or refuses (ASVR_SEED=${SEED})`, { timeout: 100_000 }, async () => {
   const operators = [...typedOperators(), ...entries];
   expect(operators.filter(({ form }) => form === "method").length).toBeGreaterThan(130);
   expect(operators.filter(({ form }) => form === "function").length).toBeGreaterThan(150);
