@@ -18,6 +18,7 @@ import { openCheckpoint } from "./open-checkpoint.js";
 import type { OpeningOptions } from "./opening.js";
 import { printJson, tellWritten } from "./options.js";
 import { readPicture } from "./picture.js";
+import { print } from "./printable.js";
 
 export interface AttentionOptions extends OpeningOptions {
   image?: string;
@@ -59,7 +60,7 @@ export async function attention(checkpoint: string, options: AttentionOptions): 
   const found = looked.map((one) => ({ looked: one, summary: summaryOf(one, options) }));
   if (out !== undefined) await writeAll(out, found, options);
   if (json) printJson(cases === undefined ? found[0]!.summary : { cases: found.map(({ summary }) => summary) });
-  else for (const { looked: one } of found) process.stdout.write(drawn(one, options));
+  else for (const { looked: one } of found) print(drawn(one, options));
   if (out !== undefined) {
     const cased = found.map((_, index) => `case-${index + 1}/`);
     const written = cases === undefined ? [...caseFiles, "index.html"] : ["index.html", ...cased];

@@ -12,6 +12,7 @@ import { type BenchmarkScore, scoreAverage, scoreBenchmark } from "../evaluation
 import type { BenchmarkOptions } from "./benchmark-commands.js";
 import { openOptions } from "./opening.js";
 import { endpointUrl, interruptSignal, oneOf, printJson, tellWritten } from "./options.js";
+import { print } from "./printable.js";
 import { type ProgressDisplay, progressDisplay } from "./progress.js";
 import { describeScores } from "./score.js";
 
@@ -86,7 +87,7 @@ export async function evaluateBenchmarks(run: string | undefined, options: Bench
   }
   const average = scoreAverage(scored, "default");
   if (json) printJson({ model: answerer.name, folder: out, scores, average });
-  else process.stdout.write(describeScores(scores, average));
+  else print(describeScores(scores, average));
   tellWritten(out, written, json);
 }
 

@@ -7,7 +7,7 @@ import { ConfigError, DataError } from "../errors.js";
 import { type OpeningOptions, openOptions } from "./opening.js";
 import { printJson } from "./options.js";
 import { readPicture } from "./picture.js";
-import { printable } from "./printable.js";
+import { print, printAnswer } from "./printable.js";
 
 export interface ChatOptions extends OpeningOptions {
   image: readonly string[];
@@ -49,10 +49,10 @@ async function askOnce(
   process.once("SIGINT", () => stop.abort());
   const started = performance.now();
   try {
-    const answer = await talk.say(prompt, (text) => json || print(text), stop.signal);
+    const answer = await talk.say(prompt, (text) => json || printAnswer(text), stop.signal);
     const seconds = (performance.now() - started) / 1000;
     if (json) printJson({ checkpoint, image, prompt, ...answer, seconds });
-    else process.stdout.write("\n");
+    else print("\n");
     if (answer.reason === "cancelled") process.exitCode = 130;
   } catch (error) {
     // A prompt that the model refuses is a wrong call.
@@ -85,11 +85,6 @@ async function converse(talk: Conversation, name: string): Promise<void> {
   terminal.close();
 }
 
-/** Writes a text of the model, or of a file. A pipe gets it as it is, a terminal without control sequences. */
-function print(text: string): void {
-  process.stdout.write(process.stdout.isTTY ? printable(text) : text);
-}
-
 /** What one line gets. Returns whether the conversation is over. */
 async function reply(talk: Conversation, line: string, signal: AbortSignal): Promise<boolean> {
   const [, command, argument = ""] = /^\/(\w+)\s*(.*)$/.exec(line) ?? [];
@@ -98,15 +93,15 @@ async function reply(talk: Conversation, line: string, signal: AbortSignal): Pro
     if (command === "exit") return true;
     if (command === "reset") {
       talk.reset();
-      process.stdout.write("a new conversation\n");
+      print("a new conversation\n");
     } else if (command === "image") {
       const picture = await readPicture("/image", argument);
       talk.show(picture);
-      process.stdout.write(`${picture.width} x ${picture.height} pixels, shown with the next message\n`);
-    } else if (command) process.stdout.write(`there is no /${command}; there are /image FILE, /reset, /exit\n`);
+      print(`${picture.width} x ${picture.height} pixels, shown with the next message\n`);
+    } else if (command) print(`there is no /${command}; there are /image FILE, /reset, /exit\n`);
     else {
-      await talk.say(line, print, signal);
-      process.stdout.write("\n");
+      await talk.say(line, printAnswer, signal);
+      print("\n");
     }
   } catch (error) {
     if (!(error instanceof DataError || error instanceof ConfigError)) throw error;

@@ -12,7 +12,7 @@ import { buildTokenizer, buildTokenizerConfig } from "../micro/tokenizer.js";
 import { MOST_NEW_WORDS, withWords } from "../micro/vocabulary.js";
 import { baselines } from "../recipes/baselines.js";
 import { interruptSignal, printJson } from "./options.js";
-import { printable } from "./printable.js";
+import { print } from "./printable.js";
 import { progressDisplay } from "./progress.js";
 
 export interface CheckOptions {
@@ -47,7 +47,7 @@ export async function checkData(file: string, { images, maxLength, maxBad, json 
   const { total: records, pictures, faults } = found;
   const bad = countBad(faults);
   if (json) printJson({ file, images, records, pictures: pictures.length, bad, faults });
-  else process.stdout.write(printable(describe(file, { records, pictures: pictures.length, bad, faults })));
+  else print(describe(file, { records, pictures: pictures.length, bad, faults }));
   process.exitCode = bad > maxBad ? 1 : 0;
 }
 

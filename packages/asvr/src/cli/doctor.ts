@@ -1,5 +1,6 @@
 import { availableParallelism, cpus, freemem, platform, release, totalmem } from "node:os";
 import { printJson } from "./options.js";
+import { print } from "./printable.js";
 
 interface Engine {
   readonly libtorch: object;
@@ -20,8 +21,8 @@ export async function doctor({ json }: { json: boolean }): Promise<void> {
   if (json) printJson(found);
   else {
     for (const [topic, facts] of Object.entries(found)) {
-      process.stdout.write(`${topic}\n`);
-      for (const [name, value] of Object.entries(facts)) process.stdout.write(`  ${name.padEnd(16)}${value}\n`);
+      print(`${topic}\n`);
+      for (const [name, value] of Object.entries(facts)) print(`  ${name.padEnd(16)}${value}\n`);
     }
   }
   if (device.check !== "works") process.exitCode = 1;

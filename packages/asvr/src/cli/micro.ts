@@ -1,5 +1,6 @@
 import { buildMicroWorld, type MicroSizes, THINGS_NAMES, type ThingsName } from "../micro/index.js";
 import { oneOf, printJson } from "./options.js";
+import { print } from "./printable.js";
 import { progressDisplay } from "./progress.js";
 
 export interface WorldOptions extends MicroSizes {
@@ -26,5 +27,5 @@ export async function buildWorld({ out, seed, json, ...options }: WorldOptions):
   display.done("micro world", (performance.now() - started) / 1000, out);
   display.close();
   if (json) printJson(manifest);
-  else process.stdout.write(`${manifest.provenance}\n`);
+  else print(`${manifest.provenance}\n`);
 }

@@ -1,5 +1,6 @@
 import { InvalidArgumentError } from "commander";
 import { ConfigError } from "../errors.js";
+import { print, tell } from "./printable.js";
 import type { ProgressDisplay } from "./progress.js";
 
 /** Where a run begins that does not say: what `npm run demo` makes. */
@@ -67,7 +68,7 @@ export function interruptSignal(display: Pick<ProgressDisplay, "note" | "close">
 
 /** Says what was written; beside a JSON object on standard error. */
 export function tellWritten(folder: string, files: readonly string[], json: boolean): void {
-  (json ? process.stderr : process.stdout).write(`wrote ${folder}: ${files.join(", ")}\n`);
+  (json ? tell : print)(`wrote ${folder}: ${files.join(", ")}\n`);
 }
 
 /** The one JSON object of `--json`, on standard output. */

@@ -13,6 +13,7 @@ import { commandContext } from "./context.js";
 import type { EvalOptions } from "./eval.js";
 import { openCheckpoint } from "./open-checkpoint.js";
 import { interruptSignal, printJson, tellWritten } from "./options.js";
+import { print } from "./printable.js";
 import { type ProgressDisplay, progressDisplay } from "./progress.js";
 
 /** What a model scores on a user's records: `scores.json`. */
@@ -61,7 +62,7 @@ export async function evaluateOwn(checkpoint: string, data: string, options: Eva
     written.push(...more.map((file) => join("baseline", file)));
   }
   if (json) printJson(scores);
-  else process.stdout.write(describe(scores));
+  else print(describe(scores));
   tellWritten(out, written, json);
 }
 

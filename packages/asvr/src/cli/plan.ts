@@ -3,6 +3,7 @@ import type { Scale } from "../recipes/baselines.js";
 import { recipeOf, scalesOf, tableNamed, tableNames } from "../recipes/tables.js";
 import { type PlannedStep, plannedPaper, plannedStudy } from "../studies/planned.js";
 import { printJson } from "./options.js";
+import { print } from "./printable.js";
 import { folderOf, type ReproduceOptions, resolveSettings, studyTables } from "./reproduce.js";
 
 interface Plan {
@@ -17,7 +18,7 @@ interface Plan {
 export async function plan(table: string, scale: Scale, options: ReproduceOptions): Promise<void> {
   const plans = scale === "paper" ? [paperPlan(table, options)] : await studyPlans(table, scale, options);
   if (options.json) printJson(table === "all" && scale !== "paper" ? plans : plans[0]);
-  else process.stdout.write(plans.map(rendered).join("\n"));
+  else print(plans.map(rendered).join("\n"));
 }
 
 async function studyPlans(table: string, scale: Scale, options: ReproduceOptions): Promise<Plan[]> {

@@ -8,3 +8,18 @@ export function printable(text: string): string {
     return character === "\r" ? "" : `\\x${character.charCodeAt(0).toString(16).padStart(2, "0")}`;
   });
 }
+
+/** Writes a command's result for people to standard output. */
+export function print(text: string): void {
+  process.stdout.write(printable(text));
+}
+
+/** Writes what is said beside the result to standard error. */
+export function tell(text: string): void {
+  process.stderr.write(printable(text));
+}
+
+/** Writes a model's answer: a file or another program gets it as it is, a terminal made visible. */
+export function printAnswer(text: string): void {
+  process.stdout.write(process.stdout.isTTY ? printable(text) : text);
+}

@@ -1,7 +1,7 @@
 import cliProgress from "cli-progress";
 import type { PartProgress } from "../parts/part.js";
 import type { WholeProgress } from "../studies/whole.js";
-import { printable } from "./printable.js";
+import { printable, tell } from "./printable.js";
 
 /** How often a part's line, and that of the whole, is repeated where there is no terminal. */
 const LINE_EVERY_SECONDS = 15;
@@ -67,13 +67,13 @@ class Bars implements ProgressDisplay {
   );
 
   start(part: string): void {
-    this.#bars.set(part, this.#all.create(1, 0, { part: part.padEnd(20), text: "" }));
+    this.#bars.set(part, this.#all.create(1, 0, { part: printable(part).padEnd(20), text: "" }));
   }
 
   update(part: string, progress: PartProgress): void {
     const bar = this.#bars.get(part);
     bar?.setTotal(progress.total);
-    bar?.update(progress.done, { text: describe(progress) });
+    bar?.update(progress.done, { text: printable(describe(progress)) });
   }
 
   done(part: string, seconds: number, detail?: string): void {
@@ -130,7 +130,7 @@ class Lines implements ProgressDisplay {
   }
 
   note(text: string): void {
-    process.stderr.write(`${printable(text)}\n`);
+    tell(`${text}\n`);
   }
 
   close(): void {}

@@ -1,6 +1,7 @@
 import { type ListedRecipe, listRecipes as list } from "../recipes/listing.js";
 import { tableNamed } from "../recipes/tables.js";
 import { printJson } from "./options.js";
+import { print } from "./printable.js";
 
 /** Prints every recipe. */
 export function listRecipes({ json }: { json: boolean }): void {
@@ -14,7 +15,7 @@ export function listRecipes({ json }: { json: boolean }): void {
     const head = isFirst ? [`${index > 0 ? "\n" : ""}${recipe.table}: ${tableNamed(recipe.table).title}`] : [];
     return [...head, ...described(recipe)];
   });
-  process.stdout.write(`${lines.join("\n")}\n`);
+  print(`${lines.join("\n")}\n`);
 }
 
 function described({ name, title, runnable, from, difference, missing, lacking }: ListedRecipe): string[] {

@@ -11,6 +11,7 @@ import { writeReport } from "../report/report.js";
 import { fasterMatmul } from "../studies/matmul.js";
 import { runStudy } from "../studies/study.js";
 import { interruptSignal, oneOf, printJson, studyFolder } from "./options.js";
+import { print } from "./printable.js";
 import { type ProgressDisplay, progressDisplay } from "./progress.js";
 
 export interface ReproduceOptions {
@@ -97,7 +98,7 @@ async function reproduceTable(
     const files = await recordResults(folder, options.record === true ? table : options.record);
     display.note(`recorded: ${files.join(", ")}`);
   }
-  if (!options.json) process.stdout.write(`${summary}\n`);
+  if (!options.json) print(`${summary}\n`);
   return { folder, ...tables };
 }
 

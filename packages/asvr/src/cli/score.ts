@@ -17,6 +17,7 @@ import {
 import { groupBy } from "../evaluation/record-scores.js";
 import { type JudgedRun, type JudgeOptions, judgedRuns, judgeOf, type PlacedRun } from "./judge.js";
 import { oneOf, printJson } from "./options.js";
+import { print } from "./printable.js";
 
 export interface ScoreOptions extends JudgeOptions {
   baseline?: string;
@@ -53,10 +54,10 @@ export async function score(runs: readonly string[], options: ScoreOptions): Pro
     return;
   }
   for (const [at, run] of runs.entries()) {
-    if (runs.length > 1) process.stdout.write(`${run}\n`);
-    process.stdout.write(describeScores(scores[at]!, averages[at]));
+    if (runs.length > 1) print(`${run}\n`);
+    print(describeScores(scores[at]!, averages[at]));
   }
-  if (seeds) process.stdout.write(describeSeeds(seeds, runs.length));
+  if (seeds) print(describeSeeds(seeds, runs.length));
 }
 
 /** Every benchmark of a folder; or the one of a benchmark's folder or of a file. @throws ConfigError */
@@ -91,7 +92,7 @@ async function exportRuns(
     const partial = missing.length > 0 ? `  (PARTIAL: ${missing.join("; ")})` : "";
     const deviations = deviationsOf(benchmarkOf(predictions), predictions);
     const deviating = deviations.length > 0 ? `  (DEVIATING: ${deviations.join("; ")})` : "";
-    process.stdout.write(`${file}  ${predictions.length} answers${partial}${deviating}\n`);
+    print(`${file}  ${predictions.length} answers${partial}${deviating}\n`);
   }
 }
 

@@ -8,6 +8,7 @@ import { isLoopback, nameOf } from "../serve/allowed-hosts.js";
 import { buildServer, type RequestRecord } from "../serve/server.js";
 import { type OpeningOptions, openOptions } from "./opening.js";
 import { printJson } from "./options.js";
+import { print, tell } from "./printable.js";
 
 export interface ServeOptions extends OpeningOptions {
   host: string;
@@ -56,8 +57,8 @@ export async function serve(checkpoint: string, options: ServeOptions): Promise<
     ...(allowHost.length > 0 && { allowHosts: allowHost }),
     ...(allowFiles !== undefined && { allowFiles }),
     ...(modelName !== undefined && { modelName }),
-    onRequest: (record) => process.stderr.write(`${logLine(record)}\n`),
-    onError: (error) => process.stderr.write(`${error instanceof Error ? error.stack : String(error)}\n`),
+    onRequest: (record) => tell(`${logLine(record)}\n`),
+    onError: (error) => tell(`${error instanceof Error ? error.stack : String(error)}\n`),
   });
   try {
     const url = await listen(app, host, port);
@@ -67,10 +68,10 @@ export async function serve(checkpoint: string, options: ServeOptions): Promise<
     else {
       const withToken = token === undefined ? "" : ", with a token";
       const how = `answers are ${describeDrawing(drawing)} where a request does not say`;
-      process.stdout.write(`${model} at ${url}/v1${withToken}; ${how}\n`);
+      print(`${model} at ${url}/v1${withToken}; ${how}\n`);
     }
     await stopSignal();
-    process.stderr.write(`stopping: ${service.pending} answer(s) are finished first (once more to stop at once)\n`);
+    tell(`stopping: ${service.pending} answer(s) are finished first (once more to stop at once)\n`);
     await app.close();
   } finally {
     await service[Symbol.asyncDispose]();

@@ -23,6 +23,7 @@ import { layout } from "../parts/layout.js";
 import { readRecipe, studyOf } from "../parts/start.js";
 import { printJson, tellWritten } from "./options.js";
 import { readPicture } from "./picture.js";
+import { print } from "./printable.js";
 
 export interface SurpriseOptions {
   image: string;
@@ -76,7 +77,7 @@ export async function surprise(run: string, options: SurpriseOptions): Promise<v
     writeArrays(join(out, "surprise.safetensors"), maps, grid);
   }
   if (json) printJson(summary);
-  else process.stdout.write(maps.map(inWords).join(""));
+  else print(maps.map(inWords).join(""));
   if (out !== undefined) {
     const drawn = maps.map(({ target }) => `${target}-….png`);
     tellWritten(out, ["index.html", "surprise.json", "surprise.safetensors", ...drawn], json);

@@ -25,6 +25,7 @@ import { runStudy } from "../studies/study.js";
 import { latestCheckpoint } from "../training/checkpoint.js";
 import { commandContext } from "./context.js";
 import { interruptSignal, oneOf, printJson, studyFolder } from "./options.js";
+import { print } from "./printable.js";
 import { progressDisplay } from "./progress.js";
 import { describeTrained, trainedRun } from "./trained.js";
 
@@ -82,7 +83,7 @@ export async function train(name: string, options: TrainOptions): Promise<void> 
   }
   const result = await trainedRun(options.out, recipe);
   if (options.json) printJson(result);
-  else process.stdout.write(`${describeTrained(result)}${nextStep(recipe, options.out)}\n`);
+  else print(`${describeTrained(result)}${nextStep(recipe, options.out)}\n`);
 }
 
 function nextStep({ data }: Recipe, out: string): string {
