@@ -1,4 +1,4 @@
-import { mkdir, readFile, writeFile } from "node:fs/promises";
+import { mkdir, writeFile } from "node:fs/promises";
 import { basename, dirname, join, resolve } from "node:path";
 import { tensor, tidy, writeSafetensors } from "@asvr/torch";
 import { z } from "zod";
@@ -14,6 +14,7 @@ import {
   type ShownCase,
   shownCase,
 } from "../figures/attention-figure.js";
+import { readText } from "../files.js";
 import { openCheckpoint } from "./open-checkpoint.js";
 import type { OpeningOptions } from "./opening.js";
 import { printJson, tellWritten } from "./options.js";
@@ -87,7 +88,7 @@ const caseFile = z.array(z.object({ image: z.string(), question: z.string().min(
 async function readCases(file: string): Promise<Question[]> {
   let content: unknown;
   try {
-    content = JSON.parse(await readFile(file, "utf8"));
+    content = JSON.parse(readText(file));
   } catch (error) {
     throw new ConfigError(`--cases ${file} cannot be read as JSON: ${(error as Error).message}`, { cause: error });
   }

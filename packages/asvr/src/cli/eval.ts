@@ -1,10 +1,10 @@
 import { existsSync } from "node:fs";
-import { readFile } from "node:fs/promises";
 import { join, resolve } from "node:path";
 import { setThreads } from "@asvr/torch";
 import { ConfigError } from "../errors.js";
 import { mean } from "../evaluation/statistics.js";
 import { isRun } from "../export/source.js";
+import { readText } from "../files.js";
 import { studyOf } from "../parts/start.js";
 import { loadTrainedRow } from "../parts/trained-row.js";
 import type { Prediction } from "../runs/run-folder.js";
@@ -86,7 +86,7 @@ function requireFiles({ data, images, name, out, baseline }: EvalOptions): void 
 }
 
 async function scoresOf(run: string, split: string): Promise<SplitScores> {
-  const lines = (await readFile(join(run, "evaluation", split, "predictions.jsonl"), "utf8"))
+  const lines = readText(join(run, "evaluation", split, "predictions.jsonl"))
     .split("\n")
     .filter(Boolean);
   const byType = new Map<string, number[]>();

@@ -1,6 +1,6 @@
 import { existsSync } from "node:fs";
-import { readFile } from "node:fs/promises";
 import { join } from "node:path";
+import { readText } from "../files.js";
 import type { DataNote } from "../parts/own-data.js";
 import { type StageName, stageNames } from "../parts/prepare.js";
 import type { Recipe } from "../recipes/recipe.js";
@@ -38,7 +38,7 @@ export interface Trained {
 
 /** Reads what a finished run's folder says of it. */
 export async function trainedRun(run: string, { name, seed, stages }: Recipe): Promise<Trained> {
-  const lines = (await readFile(join(run, "metrics.jsonl"), "utf8"))
+  const lines = readText(join(run, "metrics.jsonl"))
     .split("\n")
     .filter(Boolean)
     .map((line) => JSON.parse(line) as Extract<LoggedStep, { stage: StageName | "text" }>);
@@ -89,5 +89,5 @@ export function describeTrained({ run, stages, files }: Trained): string {
 }
 
 async function readJson<T>(file: string): Promise<T> {
-  return JSON.parse(await readFile(file, "utf8")) as T;
+  return JSON.parse(readText(file)) as T;
 }

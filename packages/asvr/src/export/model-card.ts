@@ -1,7 +1,8 @@
 import { existsSync } from "node:fs";
-import { readdir, readFile } from "node:fs/promises";
+import { readdir } from "node:fs/promises";
 import { join } from "node:path";
 import { type RecordScores, scoreRecords } from "../evaluation/record-scores.js";
+import { readText } from "../files.js";
 import type { Recipe, Stage } from "../recipes/recipe.js";
 import type { Prediction } from "../runs/run-folder.js";
 import type { Position } from "../training/checkpoint.js";
@@ -42,7 +43,7 @@ export async function scoresOfRun(run: string): Promise<Map<string, RecordScores
   for (const name of (await readdir(folder)).sort()) {
     const file = join(folder, name, "predictions.jsonl");
     if (!existsSync(file)) continue;
-    const lines = (await readFile(file, "utf8")).split("\n").filter(Boolean);
+    const lines = readText(file).split("\n").filter(Boolean);
     if (lines.length > 0) scores.set(name, scoreRecords(lines.map((line) => JSON.parse(line) as Prediction)));
   }
   return scores;

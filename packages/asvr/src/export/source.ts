@@ -1,5 +1,5 @@
 import { existsSync } from "node:fs";
-import { readdir, readFile } from "node:fs/promises";
+import { readdir } from "node:fs/promises";
 import { dirname, join } from "node:path";
 import { CheckpointError, type DType, type nn, openWeights } from "@asvr/torch";
 import { readWholeFile } from "@asvr/torch/files";
@@ -10,6 +10,7 @@ import { loadLlava, loadLlavaNext } from "../checkpoints/llava.js";
 import { readPreprocessing } from "../checkpoints/preprocessor-config.js";
 import type { Preprocessing } from "../data/preprocess.js";
 import { ConfigError } from "../errors.js";
+import { readText } from "../files.js";
 import { IMAGE_TAG, templates } from "../language/conversation.js";
 import { TextTokenizer, type TokenizerConfig } from "../language/tokenizer.js";
 import type { Llava } from "../model/llava.js";
@@ -88,7 +89,7 @@ async function runFiles(
 ): Promise<Map<string, string>> {
   const { recipe } = row;
   const words = await runWords(context.folder, run, row);
-  const { madeWith = {} } = JSON.parse(await readFile(join(run, "recipe.json"), "utf8")) as {
+  const { madeWith = {} } = JSON.parse(readText(join(run, "recipe.json"))) as {
     madeWith?: Record<string, string>;
   };
   const card = modelCard({
@@ -124,8 +125,8 @@ async function runWords(study: string, run: string, { tokenizer }: Pick<TrainedR
     const { json, config } = ggufTokenizerFiles(opened.metadata, hasToken ? [] : [IMAGE_TAG]);
     return { tokenizer: JSON.stringify({ version: "1.0", truncation: null, padding: null, ...json }), config };
   }
-  const config = JSON.parse(await readFile(join(dirname(file), "tokenizer_config.json"), "utf8")) as TokenizerConfig;
-  return { tokenizer: await readFile(file, "utf8"), config };
+  const config = JSON.parse(readText(join(dirname(file), "tokenizer_config.json"))) as TokenizerConfig;
+  return { tokenizer: readText(file), config };
 }
 
 /** What transformers reads beside the weights. */

@@ -8,9 +8,10 @@ import { DataError } from "../errors.js";
 import { VisualCache } from "../model/visual-cache.js";
 import { Random } from "../random.js";
 import type { Recipe } from "../recipes/recipe.js";
+import { hashOfFile } from "../training/manifest.js";
 import { indices } from "../training/objectives/pictures.js";
 import { layout, microPreprocessing, partsOf, type Split, splits } from "./layout.js";
-import { type FrozenParts, hashOf, loadFrozenParts } from "./load.js";
+import { type FrozenParts, loadFrozenParts } from "./load.js";
 import type { PartContext } from "./part.js";
 
 const recordsOf: Record<Split, string> = {
@@ -122,9 +123,9 @@ function embeddings({ semantic }: FrozenParts, codes: Tensor): Tensor {
 /** What features and codes depend on: where it is another, they are stale. */
 export async function originOf(folder: string, recipe: Recipe, preprocessing: Preprocessing): Promise<string> {
   return JSON.stringify({
-    encoder: await hashOf(layout.encoder(folder)),
-    semantic: await hashOf(layout.tokenizer(folder, recipe, "semantic")),
-    appearance: await hashOf(layout.tokenizer(folder, recipe, "appearance")),
+    encoder: await hashOfFile(layout.encoder(folder)),
+    semantic: await hashOfFile(layout.tokenizer(folder, recipe, "semantic")),
+    appearance: await hashOfFile(layout.tokenizer(folder, recipe, "appearance")),
     preprocessing: JSON.stringify(preprocessing),
     features: "hidden state", // files from before had it normalised
   });

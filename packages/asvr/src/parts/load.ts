@@ -1,5 +1,3 @@
-import { createHash } from "node:crypto";
-import { readFile } from "node:fs/promises";
 import { type nn, readSafetensors, tidy } from "@asvr/torch";
 import { buildAppearanceBranch, buildEncoder, buildSemanticBranch } from "../model/build.js";
 import type { Recipe } from "../recipes/recipe.js";
@@ -31,10 +29,4 @@ export function loadFrozenParts(folder: string, recipe: Recipe): FrozenParts {
   );
   for (const part of [encoder, semantic, appearance]) part.setTrainable(false);
   return { encoder, semantic, appearance };
-}
-
-export async function hashOf(file: string): Promise<string> {
-  return createHash("sha256")
-    .update(await readFile(file))
-    .digest("hex");
 }

@@ -6,7 +6,7 @@ import { type Dataset, readDataset } from "../data/dataset.js";
 import { countBad, countKinds, requireWithinBudget } from "../data/faults.js";
 import { decodeImage } from "../data/images.js";
 import { ConfigError } from "../errors.js";
-import { writeJson } from "../files.js";
+import { readText, writeJson } from "../files.js";
 import { type ConversationTemplate, templates } from "../language/conversation.js";
 import { TextTokenizer } from "../language/tokenizer.js";
 import { buildTokenizer, buildTokenizerConfig } from "../micro/tokenizer.js";
@@ -129,7 +129,7 @@ export async function noteData(
   };
   const path = join(out, "data", `${stage}.json`);
   if (isBegun && existsSync(path)) {
-    const begun = JSON.parse(await readFile(path, "utf8")) as DataNote;
+    const begun = JSON.parse(readText(path)) as DataNote;
     if (begun.sha256 !== note.sha256) {
       throw new ConfigError(
         `${out} was begun with other data: ${file} or one of its pictures has changed since. Choose another folder with --out.`,

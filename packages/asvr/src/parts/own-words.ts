@@ -1,8 +1,8 @@
 import { existsSync } from "node:fs";
-import { copyFile, mkdir, readFile } from "node:fs/promises";
+import { copyFile, mkdir } from "node:fs/promises";
 import { dirname, join } from "node:path";
 import { readRecords } from "../data/records.js";
-import { writeJson } from "../files.js";
+import { readText, writeJson } from "../files.js";
 import type { buildTokenizer } from "../micro/tokenizer.js";
 import { MOST_NEW_WORDS, withWords } from "../micro/vocabulary.js";
 import type { Recipe } from "../recipes/recipe.js";
@@ -27,7 +27,7 @@ export async function writeTokenizer(out: string, { data }: Recipe, start: Start
   if (existsSync(layout.publishedModel(start.study))) return;
   await mkdir(out, { recursive: true });
   const from = tokenizerFile(start.study, start.run ?? start.study);
-  const known = JSON.parse(await readFile(from, "utf8")) as ReturnType<typeof buildTokenizer>;
+  const known = JSON.parse(readText(from)) as ReturnType<typeof buildTokenizer>;
   const texts: string[] = [];
   for (const own of [data.captions, data.tuning]) if (own !== null) texts.push(...(await textsOf(own, data.images)));
   await copyFile(join(dirname(from), "tokenizer_config.json"), join(out, "tokenizer_config.json"));

@@ -1,7 +1,7 @@
 import { existsSync } from "node:fs";
-import { mkdir, readFile } from "node:fs/promises";
+import { mkdir } from "node:fs/promises";
 import { join } from "node:path";
-import { writeJson } from "../files.js";
+import { readText, writeJson } from "../files.js";
 import type { Progress, TrainOptions } from "../training/trainer.js";
 import type { StudySettings } from "./settings.js";
 
@@ -40,7 +40,7 @@ export interface PartRecord {
 /** `parts/NAME.json` says how far a part is, and from what settings it is made. */
 export async function readPart(folder: string, name: string): Promise<PartRecord | undefined> {
   const file = join(folder, "parts", `${name}.json`);
-  return existsSync(file) ? (JSON.parse(await readFile(file, "utf8")) as PartRecord) : undefined;
+  return existsSync(file) ? (JSON.parse(readText(file)) as PartRecord) : undefined;
 }
 
 export async function writePart(folder: string, record: PartRecord): Promise<void> {

@@ -1,8 +1,8 @@
-import { readFile } from "node:fs/promises";
 import { join } from "node:path";
 import { keep, type Tensor } from "@asvr/torch";
 import { loadPictures } from "../data/picture-set.js";
 import { buildSample } from "../data/samples.js";
+import { readText } from "../files.js";
 import { plain } from "../language/conversation.js";
 import type { TextTokenizer } from "../language/tokenizer.js";
 import type { EncoderRecord } from "../micro/index.js";
@@ -45,7 +45,7 @@ export async function readViews(
   patchSize: number,
   tokenizer: TextTokenizer,
 ): Promise<Views> {
-  const records = JSON.parse(await readFile(join(folder, "data", "encoder.json"), "utf8")) as EncoderRecord[];
+  const records = JSON.parse(readText(join(folder, "data", "encoder.json"))) as EncoderRecord[];
   const paths = [...new Set(records.map(({ image }) => image))];
   const rowOf = new Map(paths.map((path, row) => [path, row]));
   const total = paths.length;

@@ -1,7 +1,7 @@
-import { mkdir, readFile } from "node:fs/promises";
+import { mkdir } from "node:fs/promises";
 import { join } from "node:path";
 import { ConfigError } from "../errors.js";
-import { writeWhole } from "../files.js";
+import { readText, writeWhole } from "../files.js";
 import { renderMarkdown } from "./markdown.js";
 import { collect } from "./report.js";
 
@@ -22,7 +22,7 @@ export async function recordResults(runFolder: string, name: string): Promise<st
   }
   const { study, tables, findings, tokenizers } = report;
   const { versions, elapsedSeconds, rows } = study;
-  const settings = JSON.parse(await readFile(join(runFolder, "settings.json"), "utf8"));
+  const settings = JSON.parse(readText(join(runFolder, "settings.json")));
   const recorded = {
     ...tables,
     versions,

@@ -1,6 +1,6 @@
-import { readFile } from "node:fs/promises";
 import { join } from "node:path";
 import { runtimeInfo } from "@asvr/torch";
+import { readText } from "../files.js";
 import { type Calibration, calibrate, equalTime, TIMED_STEPS } from "../parts/calibration.js";
 import { makeCodes } from "../parts/codes.js";
 import { trainEncoder } from "../parts/encoder.js";
@@ -115,7 +115,7 @@ function distinct(recipes: readonly Recipe[], kind: keyof ReturnType<typeof part
 export async function rowRecipe(folder: string, settings: StudySettings, row: string, seed: number): Promise<Recipe> {
   const recipe = rowSettings(settings, row, seed);
   if (!isEqualTime(settings, row)) return recipe;
-  const calibration = JSON.parse(await readFile(join(folder, "calibration.json"), "utf8")) as Calibration;
+  const calibration = JSON.parse(readText(join(folder, "calibration.json"))) as Calibration;
   return equalTime(recipe, calibration);
 }
 

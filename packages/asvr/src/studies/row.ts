@@ -1,8 +1,8 @@
 import { existsSync } from "node:fs";
-import { mkdir, readFile } from "node:fs/promises";
+import { mkdir } from "node:fs/promises";
 import { join } from "node:path";
 import { CheckpointError } from "@asvr/torch";
-import { writeJson } from "../files.js";
+import { readText, writeJson } from "../files.js";
 import { type PartContext, trainOptions } from "../parts/part.js";
 import { prepareRow, type StageName, stageNames } from "../parts/prepare.js";
 import { readRecipe, startOf } from "../parts/start.js";
@@ -74,7 +74,7 @@ async function stagesOf({ startFrom, data }: Recipe): Promise<readonly StageName
 /** Training time of each stage, from its last line in the metrics: an earlier process may have trained it. */
 async function stageSeconds(out: string): Promise<Record<StageName, number>> {
   const seconds = { pretraining: 0, tuning: 0 };
-  for (const line of (await readFile(join(out, "metrics.jsonl"), "utf8")).split("\n").filter(Boolean)) {
+  for (const line of readText(join(out, "metrics.jsonl")).split("\n").filter(Boolean)) {
     const { stage, elapsedSeconds } = JSON.parse(line) as { stage: StageName; elapsedSeconds: number };
     seconds[stage] = elapsedSeconds;
   }

@@ -1,9 +1,9 @@
 import { createHash } from "node:crypto";
 import { createReadStream, existsSync } from "node:fs";
-import { readFile } from "node:fs/promises";
 import { basename, join } from "node:path";
 import { CheckpointError } from "@asvr/torch";
 import { z } from "zod";
+import { openToRead, readText } from "../files.js";
 
 const hash = z.string().regex(/^[0-9a-f]{64}$/, "it must be a SHA-256 in hexadecimal digits");
 const steps = z.number().int().nonnegative();
@@ -60,7 +60,7 @@ export function manifestText(position: Position, files: Record<string, string>):
 /** The manifest of a checkpoint's folder. @throws CheckpointError when it is damaged, or its folder has another's name */
 export async function readManifest(path: string): Promise<CheckpointManifest> {
   const file = join(path, "manifest.json");
-  const value = parse(file, await readFile(file, "utf8"));
+  const value = parse(file, readText(file));
   const { sha256: _, ...unsigned } = value;
   const { format } = value;
   if (typeof format === "string" && format !== "asvr-checkpoint-1") {
@@ -109,7 +109,7 @@ export async function verifyFiles(path: string): Promise<void> {
 export function hashOfFile(file: string): Promise<string> {
   return new Promise((resolve, reject) => {
     const sum = createHash("sha256");
-    createReadStream(file)
+    createReadStream(file, { fd: openToRead(file).descriptor })
       .on("data", (chunk) => sum.update(chunk))
       .on("error", reject)
       .on("end", () => resolve(sum.digest("hex")));

@@ -1,7 +1,8 @@
 import { existsSync } from "node:fs";
-import { appendFile, open, readFile, rename, writeFile } from "node:fs/promises";
+import { appendFile, open, rename, writeFile } from "node:fs/promises";
 import { dirname, join } from "node:path";
 import { CheckpointError } from "@asvr/torch";
+import { readText } from "../files.js";
 import type { Position } from "./manifest.js";
 import type { ContrastiveMetrics } from "./objectives/encoder.js";
 import type { CaptioningMetrics } from "./objectives/scenes.js";
@@ -43,7 +44,9 @@ export class MetricsLog {
   static async open(folder: string, { stage, step }: Position): Promise<MetricsLog> {
     const file = join(folder, "metrics.jsonl");
     if (existsSync(file)) {
-      const lines = (await readFile(file, "utf8")).split("\n").filter((line) => isKept(line, stage, step));
+      const lines = readText(file)
+        .split("\n")
+        .filter((line) => isKept(line, stage, step));
       const temporary = `${file}.partial`;
       await writeFile(temporary, lines.map((line) => `${line}\n`).join(""), { flush: true });
       await rename(temporary, file);

@@ -1,6 +1,7 @@
 /** Files that grow by a JSON object a line, and that a kill may leave with a torn last one. */
-import { open, readFile } from "node:fs/promises";
+import { open } from "node:fs/promises";
 import { DataError } from "../../errors.js";
+import { readText } from "../../files.js";
 
 export interface JsonLine {
   readonly value: unknown;
@@ -13,7 +14,7 @@ export interface JsonLine {
  * @throws DataError that names any other line that is no JSON
  */
 export async function readJsonLines(file: string): Promise<JsonLine[]> {
-  const lines = (await readFile(file, "utf8")).split("\n");
+  const lines = readText(file).split("\n");
   const torn = lines.pop()!; // empty where the last line is whole
   const read = lines.flatMap((line, index) => (line === "" ? [] : [parseLine(line, `${file}, line ${index + 1}`)]));
   // Without a newline at its end a line may still be whole, if somebody else wrote the file.

@@ -1,10 +1,10 @@
 /** Asks a benchmark's questions: in batches, one picture's together, and from where an earlier run stopped. */
 import { existsSync } from "node:fs";
-import { mkdir, readdir, readFile } from "node:fs/promises";
+import { mkdir, readdir } from "node:fs/promises";
 import { join } from "node:path";
 import { z } from "zod";
 import { ConfigError, DataError } from "../../errors.js";
-import { writeJson } from "../../files.js";
+import { readText, writeJson } from "../../files.js";
 import { groupBy } from "../record-scores.js";
 import { strip } from "../scoring/python-text.js";
 import type { Answer, Answerer, AnswerRequest } from "./answerer.js";
@@ -222,7 +222,7 @@ async function beginManifest(folder: string, wanted: RunManifest): Promise<void>
 export async function readManifest(folder: string): Promise<RunManifest | undefined> {
   const file = join(folder, "run.json");
   if (!existsSync(file)) return undefined;
-  const parsed = manifest.safeParse(JSON.parse(await readFile(file, "utf8")));
+  const parsed = manifest.safeParse(JSON.parse(readText(file)));
   if (!parsed.success) throw new DataError(`${file} is no account of a benchmark's run: ${parsed.error.message}`);
   return parsed.data;
 }
