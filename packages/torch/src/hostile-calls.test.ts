@@ -355,7 +355,9 @@ const rules: Record<string, (args: readonly Spec[]) => boolean> = {
       ),
 };
 
-test(`whatever a typed operator is given, it answers or refuses (ASVR_SEED=${SEED})`, { timeout: 100_000 }, async () => {
+test(`whatever a typed operator is given, it answers or refuses (ASVR_SEED=${SEED})`, {
+  timeout: 100_000,
+}, async () => {
   const operators = [...typedOperators(), ...entries];
   expect(operators.filter(({ form }) => form === "method").length).toBeGreaterThan(130);
   expect(operators.filter(({ form }) => form === "function").length).toBeGreaterThan(150);

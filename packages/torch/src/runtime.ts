@@ -53,7 +53,10 @@ function requirePosition(state: Tensor): void {
   if (left + next > 625) throw new TorchError(`setRandomState: no generator is at ${next} with ${left} numbers left`);
 }
 
-/** Tensors that JavaScript holds in this thread, and the bytes of their storages (a shared storage counts once). */
+/**
+ * Tensors that JavaScript holds in this thread, and the bytes of their storages (a shared storage counts once).
+ * @group Memory
+ */
 export function memory(): { tensors: number; bytes: number } {
   return native.memory();
 }

@@ -113,7 +113,10 @@ function isTensor(value: object): value is Tensor {
   return "surrender" in value;
 }
 
-/** Whether operators on tensors that want a gradient are recorded: not inside of `noGrad`. */
+/**
+ * Whether operators on tensors that want a gradient are recorded: not inside of `noGrad`.
+ * @group Gradients
+ */
 export function isRecording(): boolean {
   return native.gradEnabled();
 }
@@ -121,6 +124,7 @@ export function isRecording(): boolean {
 /**
  * Runs `body` without recording gradients.
  * @throws TypeError when `body` returns a promise: what it did after its first `await` would be recorded
+ * @group Gradients
  */
 export function noGrad<T>(body: () => T): T {
   const before = native.setGradEnabled(false);

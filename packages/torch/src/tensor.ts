@@ -228,6 +228,7 @@ export function tensor(
  * Sums gradients of `outputs` with respect to `inputs`; null for an input that they do not depend on.
  * @throws ShapeError when `gradients` are not as many as the outputs, each of its output's shape
  * @throws TorchError when an input wants no gradient
+ * @group Gradients
  */
 export function grad(
   outputs: readonly Tensor[],
@@ -276,6 +277,7 @@ function handlesOf(tensors: Iterable<Tensor>): number[] {
  * @param expected what the result will be multiplied with; backward fails, on a CPU, where it was something else
  * @returns a new scalar; without history under `noGrad`, or where no input wants a gradient
  * @throws ShapeError when the gradients are not as many as the inputs
+ * @group Gradients
  */
 export function withGradients(
   value: Tensor,
