@@ -60,16 +60,16 @@ async function check() {
   await checkCommandsBeforeSetup(both, asvr);
   const alone = await install("alone", [torch]);
   // The addon has one long source: the other core compiles the examples meanwhile.
-  await Promise.all([checkSetup(both), compileExample(both, "asvr").then(() => compileExample(alone, "torch"))]);
+  await Promise.all([checkSetup(both), compileExamples(both, "asvr").then(() => compileExamples(alone, "torch"))]);
   await checkCommands(both);
-  await runExample(both, /^step 100: loss 0\.0\d+, 100% of codes right$/m);
+  await runExamples(both, [/^step 100: loss 0\.0\d+, 100% of codes right$/m]);
   assert(filesOf(both).join() === installed.join(), "something was written into node_modules");
   passed("nothing was written into node_modules");
 
   const again = JSON.parse(await run("npx", ["@asvr/torch", "setup", "--json"], alone));
   assert(!again.built, "@asvr/torch built an addon that is in the cache");
   passed("npx @asvr/torch setup: finds the build of the other project");
-  await runExample(alone, /^step 299: loss 0\.0[012]/m);
+  await runExamples(alone, [/^step 299: loss 0\.0[012]/m, /^in the circle: (9\d|100)%, (9\d|100)%, \d%$/m]);
   passed(`all of it, in ${Math.round((performance.now() - started) / 1000)} s`);
 }
 
@@ -161,22 +161,33 @@ async function checkCommands(project) {
   passed("npx asvr doctor: works; npx asvr micro build: finds its drawings");
 }
 
-/** The README's first program, against the installed declarations, every one of them checked. */
-async function compileExample(project, name) {
-  const [, source] = /```ts\n([\s\S]*?)```/.exec(readFileSync(join(root, "packages", name, "README.md"), "utf8"));
-  writeFileSync(join(project, "example.ts"), source);
+/** The README's programs, against the installed declarations, every one of them checked. */
+async function compileExamples(project, name) {
+  const readme = readFileSync(join(root, "packages", name, "README.md"), "utf8");
+  const programs = Array.from(readme.matchAll(/```ts\n([\s\S]*?)```/g), ([, source]) => source);
+  const files = programs.map((source, i) => {
+    writeFileSync(join(project, `example-${i + 1}.ts`), source);
+    return `example-${i + 1}.ts`;
+  });
   const options = ["--strict", "--module", "nodenext", "--moduleResolution", "nodenext", "--target", "es2022"];
   for (const version of compilers) {
     const tsc = join(folder, "node_modules", `typescript-${version}`, "bin", "tsc");
-    await run(process.execPath, [tsc, ...options, "example.ts"], project);
+    await run(process.execPath, [tsc, ...options, ...files], project);
   }
-  passed(`the example of packages/${name}/README.md passes tsc --strict of TypeScript ${compilers.join(" and ")}`);
+  passed(
+    `programs of packages/${name}/README.md (${files.length}) pass tsc --strict of TypeScript ${compilers.join(" and ")}`,
+  );
 }
 
-async function runExample(project, expected) {
-  const printed = await run(process.execPath, ["example.js"], project);
-  assert(expected.test(printed), `the example in ${basename(project)} printed\n${printed}`);
-  passed(`the example runs: ${printed.trim().split("\n").at(-1)}`);
+/** Runs the programs in their order, in one folder. @param expected what each of them prints */
+async function runExamples(project, expected) {
+  const programs = readdirSync(project).filter((file) => /^example-\d+\.js$/.test(file));
+  assert(programs.length === expected.length, `${programs.length} programs, but ${expected.length} are expected`);
+  for (const [i, pattern] of expected.entries()) {
+    const printed = await run(process.execPath, [`example-${i + 1}.js`], project);
+    assert(pattern.test(printed), `example ${i + 1} in ${basename(project)} printed\n${printed}`);
+    passed(`example ${i + 1} runs: ${printed.trim().split("\n").at(-1)}`);
+  }
 }
 
 /** @returns standard output @throws Error with everything that was printed when the command fails */
