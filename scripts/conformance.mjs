@@ -298,7 +298,7 @@ const differences = [
   {
     says: "Logits of all codes held in float32 at once; the tokenizer run on every picture at every step",
     ours: "a depth at a time with its gradient on the spot; codes made once and kept",
-    code: ["supervision/reconstruction.ts", "classifyOnTheSpot"],
+    code: ["supervision/reconstruction.ts", "accumulateReconstructionNll"],
     tests: [["supervision/reconstruction.test.ts", "positions at a time give the loss and the gradients of autograd"]],
   },
   {

@@ -1,6 +1,6 @@
 // Our side of `head`: loss and gradients for one picture, of the classifiers or of the whole visual head.
 import { F, manualSeed, nn, noGrad, setThreads, type Tensor, tidy } from "@asvr/torch";
-import { classifyOnTheSpot, reconstructionNll, VisualHead } from "asvr";
+import { accumulateClassifiers, accumulateReconstructionNll, gradField, VisualHead } from "asvr";
 import type { HeadFigures, HeadOptions } from "../benches/head.js";
 import { peakResidentBytes, resetPeak, residentBytes } from "../harness/resident.js";
 
@@ -30,15 +30,16 @@ function pass(count: number): number {
   return tidy(() => {
     const [x, sums, targets] = [states, cumulative, codes].map((all) => all.narrow(0, 0, count)) as Inputs;
     if (!isWhole) return classify(x, targets);
-    const { nll } = reconstructionNll(head, x, sums, targets, { scale: 1 });
-    nll.backward();
+    const { nll, gradient } = accumulateReconstructionNll(head, x, sums, targets, alone);
+    x.backward(gradient!);
     return nll.item();
   });
 }
 type Inputs = [Tensor, Tensor, Tensor];
+const alone = { scale: 1, into: gradField };
 
 function classify(features: Tensor, targets: Tensor): number {
-  const { nll, gradient } = classifyOnTheSpot(head, features.detach(), targets, true, 1);
+  const { nll, gradient } = accumulateClassifiers(head, features, targets, alone);
   features.backward(gradient!);
   return nll.item();
 }

@@ -2,7 +2,7 @@
 import { mkdtemp, rm } from "node:fs/promises";
 import { join } from "node:path";
 import { nn, setThreads } from "@asvr/torch";
-import { type Objective, train } from "asvr";
+import { type Objective, type StepCounts, train } from "asvr";
 import type { StepTimes } from "../benches/micro-step.js";
 import { loadObjective, type MicroRow } from "../micro/files.js";
 
@@ -20,9 +20,11 @@ setThreads(threads);
 nn.setMatmulDtype(matmul === "float32" ? undefined : matmul);
 
 /** The objective, with a note of when each step began. */
-function timed<Batch>(objective: Objective<Batch>): { objective: Objective<Batch>; began: number[] } {
+function timed<Batch, Counts extends StepCounts>(
+  objective: Objective<Batch, Counts>,
+): { objective: Objective<Batch, Counts>; began: number[] } {
   const began: number[] = [];
-  const observed: Objective<Batch> = {
+  const observed: Objective<Batch, Counts> = {
     modules: objective.modules,
     samplesPerStep: objective.samplesPerStep,
     trainable: () => objective.trainable(),
@@ -30,7 +32,9 @@ function timed<Batch>(objective: Objective<Batch>): { objective: Objective<Batch
       began[step] = performance.now();
       return objective.batches(step);
     },
-    losses: (batch, all) => objective.losses(batch, all),
+    counts: (batches) => objective.counts(batches),
+    losses: (batch, counts) => objective.losses(batch, counts),
+    accumulate: (batch, counts, into) => objective.accumulate(batch, counts, into),
     describe: (batch) => objective.describe(batch),
   };
   return { objective: observed, began };

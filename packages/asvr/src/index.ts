@@ -125,8 +125,9 @@ export {
   type TokenizerConfig,
   type TokenizerJson,
 } from "./language/tokenizer.js";
-export { type LinearNll, type LinearNllOptions, linearNll } from "./layers/chunked-loss.js";
+export * from "./layers/chunked-loss.js";
 export type { Gelu } from "./layers/gelu.js";
+export * from "./layers/gradient-sink.js";
 export { Projector, type ProjectorOptions } from "./layers/projector.js";
 export {
   buildMicroWorld,
@@ -173,7 +174,7 @@ export { SiglipTokenizer, type SiglipTokenizerConfig } from "./tokenizers/siglip
 export { TextAlignedBranch, type TextAlignedBranchConfig } from "./tokenizers/text-aligned-branch.js";
 export type { PictureObjective, VisualTokenizer } from "./tokenizers/visual-tokenizer.js";
 export type { CommonMetrics, LoggedStep } from "./training/metrics.js";
-export type { Objective, StepLosses } from "./training/objective.js";
+export { accumulateLosses, type Objective, type StepCounts, type StepLosses } from "./training/objective.js";
 export type { ContrastiveMetrics } from "./training/objectives/encoder.js";
 export type { CaptioningMetrics } from "./training/objectives/scenes.js";
 export * from "./training/objectives/vision-language.js";

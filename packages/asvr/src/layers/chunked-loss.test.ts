@@ -2,7 +2,8 @@ import { F, manualSeed, memory, noGrad, setThreads, type Tensor, tidy } from "@a
 import { expectClose, type Tolerance } from "@asvr/torch/testing";
 import fc from "fast-check";
 import { afterAll, expect, test } from "vitest";
-import { type LinearNll, linearNll } from "./chunked-loss.js";
+import { accumulateLinearNll, type LinearNll, linearNll } from "./chunked-loss.js";
+import { gradField } from "./gradient-sink.js";
 
 setThreads(1); // test files run side by side
 const close = { rtol: 1e-5, atol: 1e-5 };
@@ -105,21 +106,50 @@ test("the gradient goes on to what x was computed from", () => {
   });
 });
 
-test("with a scale, gradients of weight and bias are added where they are, at once", () => {
+test("accumulated, gradients of weight and bias are added where they are, and that of x is returned", () => {
   tidy(() => {
     const { x, weight, bias, targets } = randomInputs({ rows: 7, dim: 3, classes: 5 }, ["x", "weight", "bias"]);
-    const gradientsOf = (loss: () => LinearNll) => {
+    const clear = () => {
       for (const input of [x, weight, bias!]) input.grad = null;
-      for (let pass = 0; pass < 2; pass++) loss().nll.mul(0.3).backward();
-      return [x, weight, bias!].map((input) => input.grad!.clone());
     };
-    const expected = gradientsOf(() => wholeNll(x, weight, bias, targets));
+    for (let pass = 0; pass < 2; pass++) wholeNll(x, weight, bias, targets).nll.mul(0.3).backward();
+    const expected = [x, weight, bias!].map((input) => input.grad!.clone());
     for (const chunkRows of [3, 7]) {
-      const found = gradientsOf(() => linearNll(x, weight, bias, targets, { chunkRows, scale: 0.3 }));
-      for (const [index, gradient] of expected.entries()) expectClose(found[index]!, gradient, close);
+      clear();
+      const options = { chunkRows, scale: 0.3, into: gradField };
+      accumulateLinearNll(x, weight, bias, targets, options);
+      const { nll, correct, gradient } = accumulateLinearNll(x, weight, bias, targets, options);
+      expect(x.grad).toBeNull();
+      expectClose(gradient!.mul(2), expected[0]!, close);
+      expectClose(weight.grad!, expected[1]!, close);
+      expectClose(bias!.grad!, expected[2]!, close);
+      const whole = wholeNll(x, weight, bias, targets);
+      expectClose(nll, whole.nll, close);
+      expect(nll.requiresGrad).toBe(false);
+      expect(correct.item()).toBe(whole.correct.item());
     }
-    const { nll } = linearNll(x, weight, bias, targets, { scale: 0.3 });
-    expect(() => nll.backward()).toThrow(/multiplied by 0.3, but backward brings 1/);
+    clear();
+    const frozen = noGrad(() => accumulateLinearNll(x, weight, bias, targets, { scale: 0.3, into: gradField }));
+    expect([frozen.gradient, weight.grad, bias!.grad]).toEqual([null, null, null]);
+  });
+});
+
+test("a loss that is not accumulated writes no gradient before backward, however often it is taken", () => {
+  tidy(() => {
+    const { x, weight, bias, targets } = randomInputs({ rows: 7, dim: 3, classes: 5 }, ["x", "weight", "bias"]);
+    const inputs = [x, weight, bias!];
+    const gradients = [1, 2].map(() => {
+      const { nll } = linearNll(x, weight, bias, targets, { chunkRows: 3 });
+      linearNll(x, weight, bias, targets, { chunkRows: 3 });
+      for (const input of inputs) expect(input.grad).toBeNull();
+      nll.backward();
+      return inputs.map((input) => {
+        const found = input.grad!.toNumbers();
+        input.grad = null;
+        return found;
+      });
+    });
+    expect(gradients[1]).toEqual(gradients[0]);
   });
 });
 

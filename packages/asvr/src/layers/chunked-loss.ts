@@ -1,4 +1,5 @@
 import { F, isRecording, noGrad, type Tensor, tidy, withGradients } from "@asvr/torch";
+import type { GradientSink } from "./gradient-sink.js";
 
 /** Logits that may be held at once, in elements: 16 Mi are 64 MB in float32. */
 const WHOLE_LOGITS = 1 << 24;
@@ -15,11 +16,6 @@ export interface LinearNll {
 export interface LinearNllOptions {
   /** Rows whose logits are made at once. */
   chunkRows?: number;
-  /**
-   * What the loss will be multiplied with before `backward`, where that is known: then the gradients of weight and bias
-   * are added to their `.grad` at once, which takes no memory beside it, and backward brings only that of x.
-   */
-  scale?: number;
 }
 
 /**
@@ -35,45 +31,108 @@ export function linearNll(
   weight: Tensor,
   bias: Tensor | null,
   targets: Tensor,
-  { chunkRows = Math.max(1, Math.floor(WHOLE_LOGITS / weight.size(0))), scale }: LinearNllOptions = {},
+  { chunkRows = defaultChunk(weight) }: LinearNllOptions = {},
 ): LinearNll {
   return tidy(() => {
     const inputs = bias ? [x, weight, bias] : [x, weight];
-    const wanted = inputs.map((input) => isRecording() && input.requiresGrad);
-    const { nll, correct, gradients } = noGrad(() => {
-      let sums = emptySums(x, wanted);
-      for (let start = 0; start < x.size(0); start += chunkRows) {
-        const rows = x.narrow(0, start, Math.min(chunkRows, x.size(0) - start));
-        const ids = targets.narrow(0, start, rows.size(0)).unsqueeze(1); // (count, 1)
-        sums = tidy(() => {
-          // A softmax over many classes is too coarse in bfloat16.
-          const logProbabilities = logitsOf(rows, weight, bias).to("float32").logSoftmax(-1); // (count, classes)
-          const likelihoods = logProbabilities.gather(1, ids);
-          const isRight = likelihoods.ge(logProbabilities.amax(-1, true));
-          const counted = { ...sums, nll: sums.nll.sub(likelihoods.sum()), correct: sums.correct.add(isRight.sum()) };
-          if (!wanted.includes(true)) return counted;
-          const gradient = logProbabilities.exp_().scatter_(1, ids, -1, "add").to(x.dtype);
-          sums.x?.narrow(0, start, rows.size(0)).copy_(gradient.mm(weight));
-          if (scale !== undefined) {
-            if (wanted[1]) addToGradient(weight, gradient.t(), rows, scale);
-            if (wanted[2]) addToGradient(bias!, null, gradient, scale);
-            return counted;
-          }
-          const isWhole = rows.size(0) === x.size(0);
-          return {
-            ...counted,
-            weight: wanted[1] ? plus(sums.weight, gradient.t().mm(rows), isWhole) : null,
-            bias: wanted[2] ? plus(sums.bias, gradient.sum(0), isWhole) : null,
-          };
-        });
-      }
-      const found = [sums.x, sums.weight, sums.bias];
-      const gradients = inputs.map((input, i) => (wanted[i] ? (found[i]?.to(input.dtype) ?? input.zerosLike()) : null));
-      return { ...sums, gradients };
-    });
-    // With a scale, weight and bias have their gradients already: none comes through the graph.
-    const through = scale === undefined ? inputs : [x];
-    return { nll: withGradients(nll, through, gradients.slice(0, through.length), scale), correct };
+    const { nll, correct, ...found } = overRows(x, weight, bias, targets, chunkRows, null);
+    const gradients = [found.x, found.weight, found.bias].slice(0, inputs.length);
+    return { nll: withGradients(nll, inputs, gradients), correct };
+  });
+}
+
+/** What is accumulated: loss · scale, and where its gradients go. */
+export interface Accumulation {
+  scale: number;
+  into: GradientSink;
+}
+
+/** A linear loss whose gradients have been taken. */
+export interface AccumulatedNll extends LinearNll {
+  /** Of scale · nll, with respect to x; null where x wants none. `nll` itself has no history. */
+  gradient: Tensor | null;
+}
+
+/**
+ * `linearNll`, forward and backward in one: of scale · nll, the gradients of weight and bias are added to `into`, which
+ * takes no memory beside them, and that of x is returned.
+ */
+export function accumulateLinearNll(
+  x: Tensor,
+  weight: Tensor,
+  bias: Tensor | null,
+  targets: Tensor,
+  { scale, into, chunkRows = defaultChunk(weight) }: Accumulation & LinearNllOptions,
+): AccumulatedNll {
+  return tidy(() => {
+    const add = (gradient: Tensor, rows: Tensor, { weight: wantsWeight, bias: wantsBias }: Wanted) => {
+      if (wantsWeight) into.addProduct(weight, gradient.t(), rows, scale);
+      if (wantsBias) into.add(bias!, gradient.sum(0), scale);
+    };
+    const { nll, correct, x: gradient } = overRows(x, weight, bias, targets, chunkRows, add);
+    return { nll, correct, gradient: noGrad(() => gradient?.mul_(scale) ?? null) };
+  });
+}
+
+function defaultChunk(weight: Tensor): number {
+  return Math.max(1, Math.floor(WHOLE_LOGITS / weight.size(0)));
+}
+
+interface Wanted {
+  x: boolean;
+  weight: boolean;
+  bias: boolean;
+}
+
+/**
+ * Loss and gradients, some rows at a time, without history.
+ * @param add takes the gradient of the logits, (count, classes), with their rows of x; null: weight's and bias' are
+ * summed and returned
+ */
+function overRows(
+  x: Tensor,
+  weight: Tensor,
+  bias: Tensor | null,
+  targets: Tensor,
+  chunkRows: number,
+  add: ((gradient: Tensor, rows: Tensor, wanted: Wanted) => void) | null,
+): Sums {
+  const isWanted = (input: Tensor | null) => input !== null && isRecording() && input.requiresGrad;
+  const wanted = { x: isWanted(x), weight: isWanted(weight), bias: isWanted(bias) };
+  return noGrad(() => {
+    let sums = emptySums(x, wanted);
+    for (let start = 0; start < x.size(0); start += chunkRows) {
+      const rows = x.narrow(0, start, Math.min(chunkRows, x.size(0) - start));
+      const ids = targets.narrow(0, start, rows.size(0)).unsqueeze(1); // (count, 1)
+      sums = tidy(() => {
+        // A softmax over many classes is too coarse in bfloat16.
+        const logProbabilities = logitsOf(rows, weight, bias).to("float32").logSoftmax(-1); // (count, classes)
+        const likelihoods = logProbabilities.gather(1, ids);
+        const isRight = likelihoods.ge(logProbabilities.amax(-1, true));
+        const counted = { ...sums, nll: sums.nll.sub(likelihoods.sum()), correct: sums.correct.add(isRight.sum()) };
+        if (!wanted.x && !wanted.weight && !wanted.bias) return counted;
+        const gradient = logProbabilities.exp_().scatter_(1, ids, -1, "add").to(x.dtype);
+        sums.x?.narrow(0, start, rows.size(0)).copy_(gradient.mm(weight));
+        if (add) {
+          add(gradient, rows, wanted);
+          return counted;
+        }
+        const isWhole = rows.size(0) === x.size(0);
+        return {
+          ...counted,
+          weight: wanted.weight ? plus(sums.weight, gradient.t().mm(rows), isWhole) : null,
+          bias: wanted.bias ? plus(sums.bias, gradient.sum(0), isWhole) : null,
+        };
+      });
+    }
+    const finished = (input: Tensor | null, gradient: Tensor | null, isNeeded: boolean) =>
+      isNeeded ? (gradient?.to(input!.dtype) ?? input!.zerosLike()) : null;
+    return {
+      ...sums,
+      x: finished(x, sums.x, wanted.x),
+      weight: finished(weight, sums.weight, wanted.weight && add === null),
+      bias: finished(bias, sums.bias, wanted.bias && add === null),
+    };
   });
 }
 
@@ -92,15 +151,6 @@ function logitsOf(x: Tensor, weight: Tensor, bias: Tensor | null): Tensor {
   });
 }
 
-/** Adds scale · left · right to the gradient of a parameter, in place; without `left`, the sum over `right`'s rows. */
-function addToGradient(parameter: Tensor, left: Tensor | null, right: Tensor, scale: number): void {
-  const before = parameter.grad;
-  if (left && before) before.addmm_(left, right, 1, scale);
-  else if (left) parameter.grad = left.mm(right).mul_(scale);
-  else if (before) before.add_(right.sum(0), scale);
-  else parameter.grad = right.sum(0).mul_(scale);
-}
-
 interface Sums extends LinearNll {
   /** Gradients; null where none is wanted, or none has come yet. */
   x: Tensor | null;
@@ -108,11 +158,11 @@ interface Sums extends LinearNll {
   bias: Tensor | null;
 }
 
-function emptySums(x: Tensor, [wantsX]: readonly boolean[]): Sums {
+function emptySums(x: Tensor, wanted: Wanted): Sums {
   return {
     nll: F.zeros([], "float32", x.device),
     correct: F.zeros([], "int64", x.device),
-    x: wantsX ? F.empty(x.shape, x.dtype, x.device) : null,
+    x: wanted.x ? F.empty(x.shape, x.dtype, x.device) : null,
     weight: null,
     bias: null,
   };

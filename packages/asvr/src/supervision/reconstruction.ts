@@ -1,5 +1,5 @@
-import { F, isRecording, type Tensor, tidy, withGradients } from "@asvr/torch";
-import { linearNll } from "../layers/chunked-loss.js";
+import { F, isRecording, type Tensor, tidy } from "@asvr/torch";
+import { type Accumulation, accumulateLinearNll, type LinearNll, linearNll } from "../layers/chunked-loss.js";
 import type { VisualHead } from "./visual-head.js";
 
 /**
@@ -15,19 +15,14 @@ export interface VisionLoss {
   correctPerDepth: Tensor;
 }
 
-export interface ReconstructionOptions {
-  /** Positions that pass the head at a time, where a scale is given. */
-  chunkRows?: number;
-  /** What the loss will be multiplied with before `backward`, where that is known. */
-  scale?: number;
+/** A visual loss whose gradients have been taken. */
+export interface AccumulatedVisionLoss extends VisionLoss {
+  /** Of scale · nll, with respect to the hidden states; null where they want none. `nll` itself has no history. */
+  gradient: Tensor | null;
 }
 
 /**
  * The negative log-likelihood of Eq. 2's sum: over positions, and the mean over the D depths (the authors' weighting).
- *
- * Positions do not mix in the head. With `scale`, some at a time go through it, forward and back: the gradients of its
- * parameters are added to their `.grad` on the spot, and backward brings only that of the hidden states. So neither the
- * head's states nor its logits are held for all positions, and nothing is computed twice.
  * @param hiddenStates (positions, hiddenSize)
  * @param cumulative (positions, D, codeDim): sums of the codes' embeddings up to each depth
  * @param codes int64 (positions, D)
@@ -37,30 +32,55 @@ export function reconstructionNll(
   hiddenStates: Tensor,
   cumulative: Tensor,
   codes: Tensor,
-  { chunkRows = defaultChunk(head), scale }: ReconstructionOptions = {},
 ): VisionLoss {
-  const rows = hiddenStates.size(0);
-  if (scale === undefined || !isRecording() || rows <= chunkRows) {
-    return wholeNll(head, hiddenStates, cumulative, codes, scale);
-  }
   return tidy(() => {
-    const gradient = hiddenStates.requiresGrad ? hiddenStates.detach().zerosLike() : null;
+    const features = head.features(hiddenStates, cumulative).unbind(1);
+    const perDepth = features.map((x, depth) => {
+      const { weight, bias } = head.depthTransformer.heads[depth]!;
+      return linearNll(x, weight, bias, codes.select(1, depth));
+    });
+    return overDepths(perDepth);
+  });
+}
+
+/**
+ * `reconstructionNll`, forward and backward in one: of scale · nll, the gradients of the head's parameters are added to
+ * `into`, and that of the hidden states is returned. Positions do not mix in the head, so that some at a time go
+ * through it: neither its states nor its logits are held for all positions, and nothing is computed twice.
+ * @param options `chunkRows`: positions that pass the head at a time
+ */
+export function accumulateReconstructionNll(
+  head: VisualHead,
+  hiddenStates: Tensor,
+  cumulative: Tensor,
+  codes: Tensor,
+  { chunkRows = defaultChunk(head), ...accumulation }: Accumulation & { chunkRows?: number },
+): AccumulatedVisionLoss {
+  return tidy(() => {
+    const rows = hiddenStates.size(0);
+    const data = hiddenStates.detach();
+    const gradient = isRecording() && hiddenStates.requiresGrad ? data.zerosLike() : null;
     const parts: VisionLoss[] = [];
     for (let start = 0; start < rows; start += chunkRows) {
       const part = (whole: Tensor) => whole.narrow(0, start, Math.min(chunkRows, rows - start));
       parts.push(
         tidy(() => {
-          const states = part(hiddenStates.detach()).setRequiresGrad(gradient !== null);
-          const loss = backwardOnTheSpot(head, states, part(cumulative), part(codes), scale);
+          const states = part(data)
+            .detach()
+            .setRequiresGrad(gradient !== null);
+          const features = head.features(states, part(cumulative));
+          const { gradient: ofFeatures, ...loss } = accumulateClassifiers(head, features, part(codes), accumulation);
+          if (ofFeatures) accumulation.into.backward(features, ofFeatures);
           if (gradient) part(gradient).copy_(states.grad!);
           return loss;
         }),
       );
     }
-    const nll = F.stack(parts.map((part) => part.nll)).sum();
+    if (parts.length === 1) return { ...parts[0]!, gradient };
     return {
-      nll: withGradients(nll, [hiddenStates], [gradient?.div_(scale) ?? null], scale),
+      nll: F.stack(parts.map((part) => part.nll)).sum(),
       correctPerDepth: F.stack(parts.map((part) => part.correctPerDepth)).sum(0),
+      gradient,
     };
   });
 }
@@ -69,75 +89,43 @@ function defaultChunk({ config }: VisualHead): number {
   return Math.max(1, Math.floor(KEPT_STATES / (config.depth * config.embedDim)));
 }
 
-function wholeNll(
-  head: VisualHead,
-  hiddenStates: Tensor,
-  cumulative: Tensor,
-  codes: Tensor,
-  scale: number | undefined,
-): VisionLoss {
-  return tidy(() => {
-    const features = head.features(hiddenStates, cumulative).unbind(1);
-    const perDepth = features.map((x, depth) => depthNll(head, x, codes, depth, scale));
-    return {
-      nll: F.stack(perDepth.map(({ nll }) => nll)).mean(),
-      correctPerDepth: F.stack(perDepth.map(({ correct }) => correct)),
-    };
-  });
-}
-
-/** The same without history: gradients, times scale, are in `.grad` of the head's parameters and of `hiddenStates`. */
-function backwardOnTheSpot(
-  head: VisualHead,
-  hiddenStates: Tensor,
-  cumulative: Tensor,
-  codes: Tensor,
-  scale: number,
-): VisionLoss {
-  return tidy(() => {
-    const features = head.features(hiddenStates, cumulative);
-    const { gradient, ...loss } = classifyOnTheSpot(head, features.detach(), codes, features.requiresGrad, scale);
-    if (gradient) features.backward(gradient);
-    return loss;
-  });
-}
-
 /**
- * The classifiers of all depths, forward and back one depth at a time: gradients of their weights, times scale, are
- * added to `.grad`, and that of the features is returned where it is wanted, float32 as they are.
- * @param features (rows, D, embedDim), without history
+ * The classifiers of all depths, forward and backward one depth at a time: gradients of their weights are added to
+ * `into`, and that of the features is returned where they want one, float32 as they are.
+ * @param features (rows, D, embedDim)
  * @param codes int64 (rows, D)
  */
-export function classifyOnTheSpot(
+export function accumulateClassifiers(
   head: VisualHead,
   features: Tensor,
   codes: Tensor,
-  wantsGradient: boolean,
-  scale: number,
-): VisionLoss & { gradient: Tensor | null } {
+  { scale, into }: Accumulation,
+): AccumulatedVisionLoss {
   return tidy(() => {
     const { depth: depths } = head.config;
-    const gradient = wantsGradient ? features.zerosLike() : null;
+    const data = features.detach();
+    const gradient = isRecording() && features.requiresGrad ? data.zerosLike() : null;
     const perDepth = Array.from({ length: depths }, (_, depth) =>
       tidy(() => {
-        const x = features.select(1, depth).detach().setRequiresGrad(wantsGradient);
-        const { nll, correct } = depthNll(head, x, codes, depth, scale);
-        if (nll.requiresGrad) nll.mul(scale / depths).backward();
-        gradient?.select(1, depth).copy_(x.grad!);
-        return { nll: nll.detach(), correct };
+        const { weight, bias } = head.depthTransformer.heads[depth]!;
+        const x = data
+          .select(1, depth)
+          .detach()
+          .setRequiresGrad(gradient !== null);
+        // The loss is the mean over the depths.
+        const options = { scale: scale / depths, into };
+        const { nll, correct, gradient: ofX } = accumulateLinearNll(x, weight, bias, codes.select(1, depth), options);
+        if (ofX) gradient!.select(1, depth).copy_(ofX);
+        return { nll, correct };
       }),
     );
-    return {
-      nll: F.stack(perDepth.map(({ nll }) => nll)).mean(),
-      correctPerDepth: F.stack(perDepth.map(({ correct }) => correct)),
-      gradient,
-    };
+    return { ...overDepths(perDepth), gradient };
   });
 }
 
-function depthNll({ config, depthTransformer }: VisualHead, x: Tensor, codes: Tensor, depth: number, scale?: number) {
-  const { weight, bias } = depthTransformer.heads[depth]!;
-  // The mean over the depths comes after it.
-  const options = scale === undefined ? {} : { scale: scale / config.depth };
-  return linearNll(x, weight, bias, codes.select(1, depth), options);
+function overDepths(perDepth: readonly LinearNll[]): VisionLoss {
+  return {
+    nll: F.stack(perDepth.map(({ nll }) => nll)).mean(),
+    correctPerDepth: F.stack(perDepth.map(({ correct }) => correct)),
+  };
 }

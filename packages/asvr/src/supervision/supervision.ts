@@ -1,5 +1,11 @@
-import { F, nn, noGrad, ShapeError, type Tensor, tidy } from "@asvr/torch";
-import { reconstructionNll, type VisionLoss } from "./reconstruction.js";
+import { F, isRecording, nn, noGrad, ShapeError, type Tensor, tidy } from "@asvr/torch";
+import type { Accumulation } from "../layers/chunked-loss.js";
+import {
+  type AccumulatedVisionLoss,
+  accumulateReconstructionNll,
+  reconstructionNll,
+  type VisionLoss,
+} from "./reconstruction.js";
 import type { VisualHead } from "./visual-head.js";
 
 /** Which hidden state predicts the codes of image position i: the one at i, or the one before it (Eq. 2 as printed). */
@@ -15,9 +21,33 @@ export interface VisualSupervision extends nn.Module {
   /**
    * @param hiddenStates (positions, hiddenSize): at the image positions, already aligned
    * @param codes by target name, int64 (positions, D)
-   * @param scale what the caller multiplies the loss with before `backward`, where that is known (`linearNll` says why)
    */
-  loss(hiddenStates: Tensor, codes: ReadonlyMap<string, Tensor>, scale?: number): VisionLoss;
+  loss(hiddenStates: Tensor, codes: ReadonlyMap<string, Tensor>): VisionLoss;
+  /**
+   * `loss`, forward and backward in one: of scale · nll, the gradients of its parameters are added to `into`, and that
+   * of the hidden states is returned. Only for a supervision that needs less memory so; the others go through `loss`.
+   */
+  accumulate?(
+    hiddenStates: Tensor,
+    codes: ReadonlyMap<string, Tensor>,
+    accumulation: Accumulation,
+  ): AccumulatedVisionLoss;
+}
+
+/** Forward and backward of a supervision's loss, by its own `accumulate` or through the history of its `loss`. */
+export function accumulateSupervision(
+  supervision: VisualSupervision,
+  hiddenStates: Tensor,
+  codes: ReadonlyMap<string, Tensor>,
+  accumulation: Accumulation,
+): AccumulatedVisionLoss {
+  if (supervision.accumulate) return supervision.accumulate(hiddenStates, codes, accumulation);
+  return tidy(() => {
+    const states = hiddenStates.detach().setRequiresGrad(isRecording() && hiddenStates.requiresGrad);
+    const { nll, correctPerDepth } = supervision.loss(states, codes);
+    if (nll.requiresGrad) accumulation.into.backward(nll.mul(accumulation.scale));
+    return { nll: nll.detach(), correctPerDepth, gradient: states.grad };
+  });
 }
 
 /** The embeddings of a frozen tokenizer's codes. */
@@ -47,18 +77,31 @@ export class CodeSupervision extends nn.Module implements VisualSupervision {
     return { head: "" };
   }
 
-  loss(hiddenStates: Tensor, codesByTarget: ReadonlyMap<string, Tensor>, scale?: number): VisionLoss {
+  loss(hiddenStates: Tensor, codesByTarget: ReadonlyMap<string, Tensor>): VisionLoss {
+    const codes = this.#codesOf(hiddenStates, codesByTarget);
+    return tidy(() => reconstructionNll(this.head, hiddenStates, this.#embed(codes), codes));
+  }
+
+  accumulate(
+    hiddenStates: Tensor,
+    codesByTarget: ReadonlyMap<string, Tensor>,
+    accumulation: Accumulation,
+  ): AccumulatedVisionLoss {
+    const codes = this.#codesOf(hiddenStates, codesByTarget);
+    return tidy(() => accumulateReconstructionNll(this.head, hiddenStates, this.#embed(codes), codes, accumulation));
+  }
+
+  #embed(codes: Tensor): Tensor {
+    return noGrad(() => this.#tokenizer.embed(codes));
+  }
+
+  #codesOf(hiddenStates: Tensor, codesByTarget: ReadonlyMap<string, Tensor>): Tensor {
     const codes = codesByTarget.get(this.targets[0]!)!;
-    if (codes.size(0) !== hiddenStates.size(0)) {
-      throw new ShapeError(
-        `CodeSupervision: ${codes.size(0)} positions have ${this.targets[0]} codes, but ${hiddenStates.size(0)} have hidden ` +
-          "states. Tokenizer and encoder must see the same grid: set both image sizes to the same number of patches.",
-      );
-    }
-    return tidy(() => {
-      const cumulative = noGrad(() => this.#tokenizer.embed(codes));
-      return reconstructionNll(this.head, hiddenStates, cumulative, codes, { scale });
-    });
+    if (codes.size(0) === hiddenStates.size(0)) return codes;
+    throw new ShapeError(
+      `CodeSupervision: ${codes.size(0)} positions have ${this.targets[0]} codes, but ${hiddenStates.size(0)} have hidden ` +
+        "states. Tokenizer and encoder must see the same grid: set both image sizes to the same number of patches.",
+    );
   }
 }
 
@@ -74,14 +117,30 @@ export class DualSupervision extends nn.Module implements VisualSupervision {
     this.targets = [...semantic.targets, ...appearance.targets];
   }
 
-  loss(hiddenStates: Tensor, codes: ReadonlyMap<string, Tensor>, scale?: number): VisionLoss {
+  loss(hiddenStates: Tensor, codes: ReadonlyMap<string, Tensor>): VisionLoss {
     return tidy(() => {
-      const first = this.semantic.loss(hiddenStates, codes, scale);
-      const second = this.appearance.loss(hiddenStates, codes, scale);
-      return {
-        nll: first.nll.add(second.nll),
-        correctPerDepth: F.cat([first.correctPerDepth, second.correctPerDepth]),
-      };
+      const [first, second] = [this.semantic.loss(hiddenStates, codes), this.appearance.loss(hiddenStates, codes)];
+      return sum(first, second);
     });
   }
+
+  accumulate(
+    hiddenStates: Tensor,
+    codes: ReadonlyMap<string, Tensor>,
+    accumulation: Accumulation,
+  ): AccumulatedVisionLoss {
+    return tidy(() => {
+      const first = this.semantic.accumulate(hiddenStates, codes, accumulation);
+      const second = this.appearance.accumulate(hiddenStates, codes, accumulation);
+      const gradient = first.gradient && second.gradient ? first.gradient.add_(second.gradient) : null;
+      return { ...sum(first, second), gradient };
+    });
+  }
+}
+
+function sum(first: VisionLoss, second: VisionLoss): VisionLoss {
+  return {
+    nll: first.nll.add(second.nll),
+    correctPerDepth: F.cat([first.correctPerDepth, second.correctPerDepth]),
+  };
 }

@@ -1,6 +1,8 @@
-import { F, manualSeed, setThreads } from "@asvr/torch";
+import { F, manualSeed, setThreads, type Tensor } from "@asvr/torch";
 import type { PackedBatch } from "../data/packing.js";
+import type { GradientSink } from "../layers/gradient-sink.js";
 import { TinyModel, tiny, tinySample, tinyVisuals } from "../model/fixture.js";
+import type { LossCounts } from "../model/lvlm.js";
 import { Random } from "../random.js";
 import type { StepLosses } from "./objective.js";
 import { type VisionLanguageMetrics, VisionLanguageObjective } from "./objectives/vision-language.js";
@@ -43,10 +45,21 @@ export class TinyObjective extends VisionLanguageObjective {
     return [...super.batches(2 * step), ...super.batches(2 * step + 1)];
   }
 
-  override losses(batch: PackedBatch, all: readonly PackedBatch[]): StepLosses<VisionLanguageMetrics> {
-    const losses = super.losses(batch, all);
+  override losses(batch: PackedBatch, counts: LossCounts): StepLosses<VisionLanguageMetrics> {
+    const losses = super.losses(batch, counts);
+    return { ...losses, total: losses.total.add(this.#noise()) };
+  }
+
+  override accumulate(batch: PackedBatch, counts: LossCounts, into: GradientSink): StepLosses<VisionLanguageMetrics> {
+    const losses = super.accumulate(batch, counts, into);
+    const noise = this.#noise();
+    into.backward(noise);
+    return { ...losses, total: losses.total.add(noise.detach()) };
+  }
+
+  #noise(): Tensor {
     const [weight] = this.model.projector.parameters();
-    return { ...losses, total: losses.total.add(weight!.sum().mul(F.rand([]).mul(1e-2))) };
+    return weight!.sum().mul(F.rand([]).mul(1e-2));
   }
 
   [Symbol.dispose](): void {

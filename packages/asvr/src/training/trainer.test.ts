@@ -9,8 +9,11 @@ import fc from "fast-check";
 import { afterAll, beforeAll, expect, test } from "vitest";
 import type { PackedBatch } from "../data/packing.js";
 import { NonFiniteError } from "../errors.js";
+import type { GradientSink } from "../layers/gradient-sink.js";
+import type { LossCounts } from "../model/lvlm.js";
 import { latestCheckpoint } from "./checkpoint.js";
 import { TinyObjective, tinyTraining } from "./fixture.js";
+import { accumulateLosses } from "./objective.js";
 import { Interrupted, type Progress, type TrainOptions, train } from "./trainer.js";
 
 type Losses = ReturnType<TinyObjective["losses"]>;
@@ -205,9 +208,9 @@ class BrokenObjective extends TinyObjective {
 
   #step = 0;
 
-  override losses(batch: PackedBatch, all: readonly PackedBatch[]): Losses {
-    const losses = super.losses(batch, all);
-    return this.#step === 4 ? this.breakLoss(losses) : losses;
+  override accumulate(batch: PackedBatch, counts: LossCounts, into: GradientSink): Losses {
+    if (this.#step !== 4) return super.accumulate(batch, counts, into);
+    return accumulateLosses(this.breakLoss(this.losses(batch, counts)), into);
   }
 }
 
@@ -235,12 +238,17 @@ test.each([
   weights.dispose();
 });
 
-test("what was logged before a run fails is kept", async () => {
-  using objective = new BrokenObjective(() => {
+test("what was logged before a run fails is kept, and no gradient", async () => {
+  let batches = 0;
+  using objective = new BrokenObjective((losses) => {
+    if (batches++ === 0) return losses; // the first of two: its gradients have arrived
     throw new RangeError("the disk is full");
   });
   const folder = newFolder();
   await expect(train(objective, tinyTraining(folder))).rejects.toThrow("the disk is full");
+  tidy(() => {
+    for (const [name, gradient] of objective.model.gradients()) expect(gradient, name).toBeNull();
+  });
   expect(readLines(folder).map(withoutTimes)).toEqual(unbroken.lines.slice(0, 4));
 });
 

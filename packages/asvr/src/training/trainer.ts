@@ -1,9 +1,10 @@
 import { mkdir } from "node:fs/promises";
 import { CheckpointError, keep, manualSeed, optim, type Tensor, tidy } from "@asvr/torch";
 import { NonFiniteError } from "../errors.js";
+import { allOrNone, gradField } from "../layers/gradient-sink.js";
 import { latestCheckpoint, loadTraining, type Position, saveCheckpoint } from "./checkpoint.js";
 import { MetricsLog, requireFolder } from "./metrics.js";
-import type { Objective } from "./objective.js";
+import type { Objective, StepCounts } from "./objective.js";
 
 export interface TrainOptions {
   /** Run folder: `checkpoints/` and `metrics.jsonl` go there. */
@@ -57,7 +58,10 @@ export function isInterruption(error: unknown): boolean {
  * @returns seconds of training, over all processes that worked on this stage
  * @throws Interrupted, NonFiniteError, CheckpointError
  */
-export async function train<Batch>(objective: Objective<Batch>, options: TrainOptions): Promise<number> {
+export async function train<Batch, Counts extends StepCounts>(
+  objective: Objective<Batch, Counts>,
+  options: TrainOptions,
+): Promise<number> {
   const { folder, stage, steps, signal } = options;
   await mkdir(folder, { recursive: true });
   const { betas, weightDecay } = options;
@@ -93,17 +97,17 @@ export async function train<Batch>(objective: Objective<Batch>, options: TrainOp
     const started = performance.now();
     const step = position.step;
     const batches = await objective.batches(step);
+    // Over all micro-batches, before the first: how a step is split changes nothing but memory.
+    const counts = objective.counts(batches);
     const learningRate = learningRateOf(step);
     const logged = step % options.logEvery === 0 || step === steps - 1;
     let gradNorm = 0;
-    const metrics = tidy(() => {
+    const makeStep = () => {
       optimizer.zeroGrad();
       using totals = new MetricTotals();
       for (const batch of batches) {
         tidy(() => {
-          const { total, metrics } = objective.losses(batch, batches);
-          // A loss without gradient: what is trained learns by running averages alone.
-          if (total.requiresGrad) total.backward();
+          const { total, metrics } = objective.accumulate(batch, counts, gradField);
           totals.add({ loss: total, ...metrics });
         });
       }
@@ -112,7 +116,8 @@ export async function train<Batch>(objective: Objective<Batch>, options: TrainOp
       optimizer.step(learningRate);
       objective.afterStep?.(step);
       return logged ? totals.read() : undefined;
-    });
+    };
+    const metrics = allOrNone(gradField, parameters, () => tidy(makeStep));
     position.step = step + 1;
     const seconds = (performance.now() - started) / 1000;
     position.seconds += seconds;
@@ -189,7 +194,7 @@ class MetricTotals {
 }
 
 function nonFinite<Batch>(
-  objective: Objective<Batch>,
+  objective: Pick<Objective<Batch>, "describe">,
   step: number,
   gradNorm: number,
   metrics: Record<string, number | number[]>,

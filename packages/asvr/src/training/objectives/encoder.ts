@@ -1,9 +1,10 @@
 import { type nn, type Tensor, tensor } from "@asvr/torch";
 import { Sampler } from "../../data/loader.js";
+import type { GradientSink } from "../../layers/gradient-sink.js";
 import { Random } from "../../random.js";
 import { ContrastiveScale, sigmoidContrastiveLoss } from "../../vision/contrastive.js";
 import type { SiglipTextTower } from "../../vision/siglip-text.js";
-import type { Objective, StepLosses } from "../objective.js";
+import { accumulateLosses, type Objective, type StepCounts, type StepLosses } from "../objective.js";
 import { indices } from "./pictures.js";
 
 /** A picture, or a region of one, and the captions that are true of it. */
@@ -73,6 +74,11 @@ export class ContrastiveObjective implements Objective<ViewBatch> {
     return [{ views, captions: views.map(({ captions }) => random.pick(captions)) }];
   }
 
+  /** None: the contrastive loss is a mean over the pairs of its batch, which is the whole step. */
+  counts(): StepCounts {
+    return {};
+  }
+
   losses({ views, captions }: ViewBatch): StepLosses<ContrastiveMetrics> {
     const { device } = this.options;
     const { vision, text } = this.towers;
@@ -85,6 +91,10 @@ export class ContrastiveObjective implements Objective<ViewBatch> {
     const best = logits.detach().argmax(0, true); // for each view, its most likely caption
     const accuracy = positives.to("float32").gather(0, best).mean();
     return { total, metrics: { accuracy } };
+  }
+
+  accumulate(batch: ViewBatch, _: StepCounts, into: GradientSink): StepLosses<ContrastiveMetrics> {
+    return accumulateLosses(this.losses(batch), into);
   }
 
   /** Patches (views, k, patchDim) of the views, and their positions (views, k). */

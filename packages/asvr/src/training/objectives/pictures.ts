@@ -1,7 +1,8 @@
 import { type nn, type Tensor, tensor, tidy } from "@asvr/torch";
 import { Sampler } from "../../data/loader.js";
+import type { GradientSink } from "../../layers/gradient-sink.js";
 import type { PictureObjective } from "../../tokenizers/visual-tokenizer.js";
-import type { Objective, StepLosses } from "../objective.js";
+import { accumulateLosses, type Objective, type StepCounts, type StepLosses } from "../objective.js";
 
 /** Trains a visual tokenizer on pictures alone: the semantic or the appearance branch. */
 export class PicturesObjective implements Objective<Int32Array> {
@@ -29,9 +30,19 @@ export class PicturesObjective implements Objective<Int32Array> {
     return [Int32Array.from(this.#sampler.at(step), ({ item }) => item)];
   }
 
+  /** None: the loss is a mean over the pictures of its batch, which is the whole step. */
+  counts(): StepCounts {
+    return {};
+  }
+
+  /** Running averages of the codebooks move with the call. */
   losses(pictures: Int32Array): StepLosses {
     const batch = tidy(() => this.pixelValues.indexSelect(0, indices(pictures, this.pixelValues.device)));
     return { total: this.branch.loss(batch), metrics: {} };
+  }
+
+  accumulate(pictures: Int32Array, _: StepCounts, into: GradientSink): StepLosses {
+    return accumulateLosses(this.losses(pictures), into);
   }
 
   describe(pictures: Int32Array): string {

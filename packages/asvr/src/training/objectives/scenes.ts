@@ -2,11 +2,12 @@ import { type nn, type Tensor, tidy } from "@asvr/torch";
 import { Sampler } from "../../data/loader.js";
 import { type PackedBatch, packSamples } from "../../data/packing.js";
 import type { Sample } from "../../data/samples.js";
+import type { GradientSink } from "../../layers/gradient-sink.js";
 import type { VisionLanguageModel } from "../../model/lvlm.js";
 import { ContrastiveScale, sigmoidContrastiveLoss } from "../../vision/contrastive.js";
 import type { SiglipVisionTower } from "../../vision/siglip.js";
 import type { SiglipTextTower } from "../../vision/siglip-text.js";
-import type { Objective, StepLosses } from "../objective.js";
+import { accumulateLosses, type Objective, type StepLosses } from "../objective.js";
 import { padTexts } from "./encoder.js";
 import { indices } from "./pictures.js";
 
@@ -22,6 +23,9 @@ interface PictureBatch {
   packed: PackedBatch;
 }
 
+/** Tokens of the captions. The contrastive loss is a mean over the pictures of its batch, which is the whole step. */
+type CaptionCounts = Readonly<Record<"tokens", number>>;
+
 /** What is logged of a step of a training on whole pictures. */
 export interface CaptioningMetrics {
   /** Contrastive loss, the sum over the kinds of captions. */
@@ -35,7 +39,7 @@ export interface CaptioningMetrics {
  * decoder that reads all positions (as SigLIP 2 does). What a picture's vector may forget, a caption has to say: which
  * thing is where.
  */
-export class CaptioningObjective implements Objective<PictureBatch> {
+export class CaptioningObjective implements Objective<PictureBatch, CaptionCounts> {
   readonly modules: Readonly<Record<string, nn.Module>>;
   readonly samplesPerStep: number;
   readonly #scale = new ContrastiveScale();
@@ -70,7 +74,11 @@ export class CaptioningObjective implements Objective<PictureBatch> {
     return [{ pictures, packed: packSamples(samples, { capacity, imageTokens, compact: true }) }];
   }
 
-  losses({ pictures, packed }: PictureBatch): StepLosses<CaptioningMetrics> {
+  counts(batches: readonly PictureBatch[]): CaptionCounts {
+    return { tokens: batches.reduce((sum, { packed }) => sum + packed.targets.ids.length, 0) };
+  }
+
+  losses({ pictures, packed }: PictureBatch, counts: CaptionCounts): StepLosses<CaptioningMetrics> {
     const { device, captioningWeight } = this.options;
     const { vision, text, captioner } = this.networks;
     const { patches } = this.data;
@@ -104,15 +112,19 @@ export class CaptioningObjective implements Objective<PictureBatch> {
       packed.images.map(({ ref }) => rowOf.get(ref.key)!),
       device,
     );
-    const { textNll, textCount } = captioner.losses(packed, {
+    const { textNll } = captioner.losses(packed, {
       features: lastHiddenState.indexSelect(0, order),
       codes: new Map(),
     });
-    const captioning = textNll.div(textCount);
+    const captioning = textNll.div(counts.tokens);
     return {
       total: tidy(() => contrastive.add(captioning.mul(captioningWeight))),
       metrics: { contrastive, captioning },
     };
+  }
+
+  accumulate(batch: PictureBatch, counts: CaptionCounts, into: GradientSink): StepLosses<CaptioningMetrics> {
+    return accumulateLosses(this.losses(batch, counts), into);
   }
 
   describe({ packed }: PictureBatch): string {

@@ -2,7 +2,15 @@ import type { nn, Tensor } from "@asvr/torch";
 import { chooseMembers, groupByImage, Sampler } from "../../data/loader.js";
 import { type PackedBatch, packSamples, planRows } from "../../data/packing.js";
 import type { Sample } from "../../data/samples.js";
-import { lossScales, totalLoss, type VisionLanguageModel } from "../../model/lvlm.js";
+import type { GradientSink } from "../../layers/gradient-sink.js";
+import {
+  type LossCounts,
+  type Losses,
+  lossScales,
+  totalLoss,
+  type VisionLanguageModel,
+  type VisualBatch,
+} from "../../model/lvlm.js";
 import type { VisualCache } from "../../model/visual-cache.js";
 import type { Objective, StepLosses } from "../objective.js";
 
@@ -36,7 +44,7 @@ export interface VisionLanguageMetrics {
 }
 
 /** Trains the vision-language model, or, on samples without pictures, its language model alone. */
-export class VisionLanguageObjective implements Objective<PackedBatch> {
+export class VisionLanguageObjective implements Objective<PackedBatch, LossCounts> {
   readonly modules: Readonly<Record<string, nn.Module>>;
   readonly samplesPerStep: number;
   readonly #groups: number[][];
@@ -71,15 +79,32 @@ export class VisionLanguageObjective implements Objective<PackedBatch> {
     return [packSamples(chosen.flat(), { capacity, imageTokens, compact: true })];
   }
 
-  losses(batch: PackedBatch, all: readonly PackedBatch[]): StepLosses<VisionLanguageMetrics> {
-    const { visual, supervised, visionWeight } = this.options;
-    const pictures = visual && batch.images.length > 0 ? visual.batch(batch.images.map(({ ref }) => ref.key)) : null;
-    const counts = {
-      text: all.reduce((sum, { targets }) => sum + targets.ids.length, 0),
-      vision: all.reduce((sum, { images }) => sum + images.reduce((tokens, { length }) => tokens + length, 0), 0),
+  counts(batches: readonly PackedBatch[]): LossCounts {
+    const tokensOf = ({ images }: PackedBatch) => images.reduce((tokens, { length }) => tokens + length, 0);
+    return {
+      text: batches.reduce((sum, { targets }) => sum + targets.ids.length, 0),
+      vision: batches.reduce((sum, batch) => sum + tokensOf(batch), 0),
     };
-    const losses = this.model.losses(batch, pictures, { supervised, scales: lossScales(counts, visionWeight) });
-    const { total, textLoss, visionLoss } = totalLoss(losses, counts, visionWeight);
+  }
+
+  losses(batch: PackedBatch, counts: LossCounts): StepLosses<VisionLanguageMetrics> {
+    const { supervised } = this.options;
+    return this.#divided(this.model.losses(batch, this.#pictures(batch), { supervised }), counts);
+  }
+
+  accumulate(batch: PackedBatch, counts: LossCounts, into: GradientSink): StepLosses<VisionLanguageMetrics> {
+    const { supervised, visionWeight } = this.options;
+    const scales = lossScales(counts, visionWeight);
+    return this.#divided(this.model.accumulate(batch, this.#pictures(batch), { supervised, scales, into }), counts);
+  }
+
+  #pictures({ images }: PackedBatch): VisualBatch | null {
+    const { visual } = this.options;
+    return visual && images.length > 0 ? visual.batch(images.map(({ ref }) => ref.key)) : null;
+  }
+
+  #divided(losses: Losses, counts: LossCounts): StepLosses<VisionLanguageMetrics> {
+    const { total, textLoss, visionLoss } = totalLoss(losses, counts, this.options.visionWeight);
     const metrics = { textLoss, textAccuracy: losses.textCorrect.div(counts.text) };
     if (!losses.codesCorrect) return { total, metrics };
     return { total, metrics: { ...metrics, visionLoss, codeAccuracy: losses.codesCorrect.div(counts.vision) } };
