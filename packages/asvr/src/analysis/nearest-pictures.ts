@@ -1,8 +1,9 @@
 import { existsSync } from "node:fs";
+import { join } from "node:path";
 import { noGrad, type Tensor, tensor, tidy } from "@asvr/torch";
 import { DataError } from "../errors.js";
-import { originOf, readEncoded } from "../parts/codes.js";
-import { layout, microPreprocessing, splits } from "../parts/layout.js";
+import { frozenFolders, originOf, readEncoded } from "../parts/codes.js";
+import { files, microPreprocessing, partFolder, splits } from "../parts/layout.js";
 import type { Recipe } from "../recipes/recipe.js";
 import type { CodeEmbeddings } from "../supervision/supervision.js";
 
@@ -44,12 +45,13 @@ export async function nearestPictures(
   options: NearestOptions,
 ): Promise<NearPicture[]> {
   const { recipe, target, count, leaveOut } = options;
-  const origin = await originOf(study, recipe, microPreprocessing);
-  const files = splits.map((split) => layout.codes(study, recipe, split)).filter((file) => existsSync(file));
-  if (files.length === 0)
+  const origin = await originOf(frozenFolders(study, recipe), recipe, microPreprocessing);
+  const codesFolder = partFolder(study, recipe, "codes");
+  const there = splits.map((split) => join(codesFolder, files.codes(split))).filter((file) => existsSync(file));
+  if (there.length === 0)
     throw new DataError(`${study} has no codes of its pictures: run the study first, or ask for none (0)`);
   const found: NearPicture[] = [];
-  for (const file of files) {
+  for (const file of there) {
     const encoded = readEncoded(file, origin);
     if (!encoded) {
       throw new DataError(

@@ -63,6 +63,12 @@ async function askOnce(
 
 async function converse(talk: Conversation, name: string): Promise<void> {
   const terminal = createInterface({ input: process.stdin, output: process.stdout, prompt: "> " });
+  // Piped input ends while its first lines are still answered; since Node 24 a closed interface throws when it prompts.
+  let isClosed = false;
+  terminal.once("close", () => {
+    isClosed = true;
+  });
+  const ask = () => (isClosed ? process.stdout.write(terminal.getPrompt()) : terminal.prompt());
   let stop: AbortController | undefined;
   let leave = () => {};
   const left = new Promise<true>((resolve) => {
@@ -74,13 +80,13 @@ async function converse(talk: Conversation, name: string): Promise<void> {
     terminal.close();
   });
   print(`${name}. /image FILE, /reset, /exit\n`);
-  terminal.prompt();
+  ask();
   for await (const line of terminal) {
     stop = new AbortController();
     const isOver = await Promise.race([reply(talk, line.trim(), stop.signal), left]);
     stop = undefined;
     if (isOver) break;
-    terminal.prompt();
+    ask();
   }
   terminal.close();
 }

@@ -1,4 +1,4 @@
-import { cpSync, existsSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { cpSync, existsSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import sharp from "sharp";
@@ -245,10 +245,42 @@ test("train: a recipe on a study's parts, changed with --set; another recipe is 
   expect((await asvr("eval", out, "--json")).status).toBe(0);
 });
 
+test("train makes the parts that the study lacks, trains on them, and answers with them", async () => {
+  const steps = ["--set", "stages.pretraining.steps=2", "--set", "stages.tuning.steps=4"];
+  const train = (name: string, ...set: string[]) => {
+    const settings = set.flatMap((setting) => ["--set", setting]);
+    return asvr("train", "micro/asvr", "--set", `startFrom=${study}`, "--out", join(root, name), ...steps, ...settings);
+  };
+  const lossOf = (name: string) => readFileSync(join(root, name, "metrics.jsonl"), "utf8").match(/"loss":[\d.]+/)![0];
+  const made = /^\w+-[0-9a-f]{8}: done/gm;
+  const partsIn = ({ stderr }: { stderr: string }) =>
+    (stderr.match(made) ?? []).map((line) => line.split("-")[0]).sort();
+
+  const usual = await train("layer-2", "seed=0");
+  expect([usual.status, partsIn(usual)], usual.stderr).toEqual([0, []]);
+  const last = await train("layer-1", "encoder.selectLayer=-1");
+  expect([last.status, partsIn(last)], last.stderr).toEqual([0, ["codes"]]);
+  const tokens = await train("codebook", "tokenizers.semantic.codebookSize=64", "tokenizers.appearance.layer=2");
+  expect([tokens.status, partsIn(tokens)], tokens.stderr).toEqual([0, ["codes", "tokenizers"]]);
+  expect(new Set(["layer-2", "layer-1", "codebook"].map(lossOf)).size).toBe(3);
+
+  const answers = await asvr("eval", join(root, "layer-1"), "--json");
+  expect(answers.status, answers.stderr).toBe(0);
+  // Its parts are gone: no other study part takes their place in silence.
+  const [part] = readdirSync(study).filter((name) => /^tokenizers-[0-9a-f]{8}$/.test(name));
+  rmSync(join(study, part!), { recursive: true });
+  const refused = await asvr("eval", join(root, "codebook"));
+  expect([refused.status, refused.stderr]).toEqual([2, expect.stringContaining(`the part ${part}`)]);
+}, 240_000);
+
 test("Table 8 and a second language model of Table 2 run through, with parts of their own", async () => {
   const recipes = [
     ["table8", ["llava", "tokenizer-3m", "it-only", "asvr"], ["tokenizers-0.25", "codes-0.25", "text-lm"]],
-    ["table2", ["llava-2m", "asvr-2m", "llava-13b", "asvr-13b"], ["text-lm", "text-lm-13b-shaped", "codes"]],
+    [
+      "table2",
+      ["llava-2m", "asvr-2m", "llava-13b", "asvr-13b"],
+      ["text-lm", expect.stringMatching(/^text-lm-13b-shaped-[0-9a-f]{8}$/), "codes"],
+    ],
   ] as const;
   for (const [table, rows, parts] of recipes) {
     const file = join(root, `${table}.json`);

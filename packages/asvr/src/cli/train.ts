@@ -17,7 +17,7 @@ import { requireRunnable } from "../recipes/missing.js";
 import { derive, override, type Recipe } from "../recipes/recipe.js";
 import { recipeNamed, rowNotes, splitName } from "../recipes/tables.js";
 import { Lock } from "../runs/lock.js";
-import { requireMatchingParts } from "../studies/match-parts.js";
+import { requireMatchingRun } from "../studies/matching-run.js";
 import { fasterMatmul } from "../studies/matmul.js";
 import { sharedParts } from "../studies/plan.js";
 import { runRow } from "../studies/row.js";
@@ -44,7 +44,7 @@ export async function train(name: string, options: TrainOptions): Promise<void> 
   const display = progressDisplay();
   const signal = interruptSignal(display);
   const { recipe, start, settings } = await recipeOf(name, scale, options);
-  await requireMatchingParts(recipe, start, settings);
+  await requireMatchingRun(recipe, start, settings);
   requireNoForeignModel(options.out);
   await requireSameRun(options.out, recipe);
   let lock: Lock | undefined;
@@ -61,7 +61,7 @@ export async function train(name: string, options: TrainOptions): Promise<void> 
     await runStudy({
       folder: start.study,
       settings,
-      only: sharedParts(recipe),
+      partsFor: recipe,
       command: `asvr ${process.argv.slice(2).join(" ")}`,
       signal,
       onStart: (part) => display.start(part),

@@ -13,7 +13,10 @@ import { VisionLanguageModel } from "./lvlm.js";
 
 /** The networks that a recipe describes, with fresh weights. Whoever builds one loads or trains it. */
 
-export function buildEncoder({ encoder, scale }: Recipe): SiglipVisionTower {
+export function buildEncoder({
+  encoder,
+  scale,
+}: Pick<Recipe, "scale"> & { encoder: Omit<Recipe["encoder"], "selectLayer"> }): SiglipVisionTower {
   return new SiglipVisionTower({
     imageSize: encoder.imageSize,
     patchSize: encoder.patchSize,
@@ -31,7 +34,7 @@ export function buildEncoder({ encoder, scale }: Recipe): SiglipVisionTower {
 const learning = { kind: "rq", decay: 0.95, restartBelow: 0.03 } as const;
 
 export function buildSemanticBranch(
-  { tokenizers }: Recipe,
+  { tokenizers }: Pick<Recipe, "tokenizers">,
   encoder: SiglipVisionTower,
 ): SemanticBranch | TextAlignedBranch {
   const { depth, codebookSize, codeDim, layer, sharedCodebook: shared, learnedFrom } = tokenizers.semantic;
@@ -46,7 +49,10 @@ export function buildSemanticBranch(
   });
 }
 
-export function buildAppearanceBranch({ tokenizers }: Recipe, encoder: SiglipVisionTower): AppearanceBranch {
+export function buildAppearanceBranch(
+  { tokenizers }: Pick<Recipe, "tokenizers">,
+  encoder: SiglipVisionTower,
+): AppearanceBranch {
   const { depth, codebookSize, codeDim, layer, sharedCodebook: shared } = tokenizers.appearance;
   return new AppearanceBranch(encoder, {
     layer,
@@ -56,7 +62,7 @@ export function buildAppearanceBranch({ tokenizers }: Recipe, encoder: SiglipVis
   });
 }
 
-export function buildLanguageModel({ language }: Recipe, vocabSize: number): LlamaForCausalLM {
+export function buildLanguageModel({ language }: Pick<Recipe, "language">, vocabSize: number): LlamaForCausalLM {
   const { backbone: _, ...sizes } = language;
   return new LlamaForCausalLM({ ...sizes, vocabSize, attentionBias: false });
 }

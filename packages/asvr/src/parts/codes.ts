@@ -7,11 +7,13 @@ import { loadRecords } from "../data/records.js";
 import { DataError } from "../errors.js";
 import { VisualCache } from "../model/visual-cache.js";
 import { Random } from "../random.js";
+import { baselines } from "../recipes/baselines.js";
 import type { Recipe } from "../recipes/recipe.js";
 import { hashOfFile } from "../training/manifest.js";
 import { indices } from "../training/objectives/pictures.js";
-import { layout, microPreprocessing, partsOf, type Split, splits } from "./layout.js";
-import { type FrozenParts, loadFrozenParts } from "./load.js";
+import { type CodesSettings, partsOf } from "./identity.js";
+import { files, layout, microPreprocessing, partFolder, type Split, splits } from "./layout.js";
+import { type FrozenFolders, type FrozenParts, loadFrozenParts } from "./load.js";
 import type { PartContext } from "./part.js";
 
 const recordsOf: Record<Split, string> = {
@@ -24,11 +26,15 @@ const recordsOf: Record<Split, string> = {
  * Features and codes of every picture, once: no training step runs the encoder or a tokenizer again. A file says which
  * encoder, tokenizers and preprocessing it was made with, and is refused where they are others.
  */
-export async function makeCodes(context: PartContext, recipe: Recipe): Promise<string> {
+export async function makeCodes(
+  context: PartContext,
+  settings: CodesSettings,
+  { out, ...frozen }: FrozenFolders & { out: string },
+): Promise<string> {
   const { folder, onProgress, signal } = context;
-  const parts = loadFrozenParts(folder, recipe);
-  await mkdir(join(folder, partsOf(recipe).codes), { recursive: true });
-  const origin = await originOf(folder, recipe, microPreprocessing);
+  const parts = loadFrozenParts(frozen, settings);
+  await mkdir(out, { recursive: true });
+  const origin = await originOf(frozen, settings, microPreprocessing);
   let total = 0;
   for (const [index, split] of splits.entries()) {
     onProgress({ phase: `features and codes: ${split}`, done: index, total: splits.length });
@@ -37,12 +43,13 @@ export async function makeCodes(context: PartContext, recipe: Recipe): Promise<s
     const keys = await picturesOf(folder, split);
     const pixelValues = await loadPictures(layout.data(folder), keys, microPreprocessing);
     tidy(() => {
-      const made = inBatches(pixelValues, 250, (batch) => encodeOnce(parts, recipe, batch));
-      writeEncoded(layout.codes(folder, recipe, split), joined(made), { keys, origin });
+      const made = inBatches(pixelValues, 250, (batch) => encodeOnce(parts, settings, batch));
+      writeEncoded(join(out, files.codes(split)), joined(made), { keys, origin });
     });
     pixelValues.dispose();
     total += keys.length;
   }
+  for (const part of Object.values(parts)) part.dispose();
   return `${total} pictures`;
 }
 
@@ -87,15 +94,27 @@ export function readEncoded(file: string, origin: string): (EncodedPictures & { 
 /** One pass of the encoder gives the features and what both tokenizers quantize. */
 export function encodeOnce(
   { encoder, semantic, appearance }: FrozenParts,
-  recipe: Recipe,
+  settings: Pick<Recipe, "tokenizers"> & { encoder: Pick<Recipe["encoder"], "selectLayer"> },
   batch: Tensor,
 ): EncodedPictures {
-  const { selectLayer } = recipe.encoder;
-  const states = encoder.hiddenStates(batch, selectLayer);
+  const layers = layersOf(settings, (layer) => encoder.layerOf(layer));
+  const states = encoder.hiddenStates(batch, Math.max(...Object.values(layers)));
   return {
-    features: states.at(-1)!,
-    semantic: semantic.encodeFeatures(states[encoder.layerOf(recipe.tokenizers.semantic.layer)]!).to("int16"),
-    appearance: appearance.encodeFeatures(states[encoder.layerOf(recipe.tokenizers.appearance.layer)]!).to("int16"),
+    features: states[layers.features]!,
+    semantic: semantic.encodeFeatures(states[layers.semantic]!).to("int16"),
+    appearance: appearance.encodeFeatures(states[layers.appearance]!).to("int16"),
+  };
+}
+
+/** The layer whose output is the features, and those that the tokenizers quantize. */
+function layersOf(
+  { encoder, tokenizers }: Parameters<typeof encodeOnce>[1],
+  layerOf: (layer: number) => number,
+): Record<(typeof kinds)[number], number> {
+  return {
+    features: layerOf(encoder.selectLayer),
+    semantic: layerOf(tokenizers.semantic.layer),
+    appearance: layerOf(tokenizers.appearance.layer),
   };
 }
 
@@ -121,13 +140,21 @@ function embeddings({ semantic }: FrozenParts, codes: Tensor): Tensor {
 }
 
 /** What features and codes depend on: where it is another, they are stale. */
-export async function originOf(folder: string, recipe: Recipe, preprocessing: Preprocessing): Promise<string> {
+export async function originOf(
+  { encoder, tokenizers }: FrozenFolders,
+  settings: CodesSettings,
+  preprocessing: Preprocessing,
+): Promise<string> {
+  const layers = layersOf(settings, (layer) => layer);
+  const usual = layersOf(baselines[settings.scale], (layer) => layer);
   return JSON.stringify({
-    encoder: await hashOfFile(layout.encoder(folder)),
-    semantic: await hashOfFile(layout.tokenizer(folder, recipe, "semantic")),
-    appearance: await hashOfFile(layout.tokenizer(folder, recipe, "appearance")),
+    encoder: await hashOfFile(join(encoder, files.encoder)),
+    semantic: await hashOfFile(join(tokenizers, files.tokenizer("semantic"))),
+    appearance: await hashOfFile(join(tokenizers, files.tokenizer("appearance"))),
     preprocessing: JSON.stringify(preprocessing),
     features: "hidden state", // files from before had it normalised
+    // Files from before name no layers: theirs are the usual ones.
+    ...(kinds.some((kind) => layers[kind] !== usual[kind]) && { layers }),
   });
 }
 
@@ -135,6 +162,11 @@ async function picturesOf(folder: string, split: Split): Promise<string[]> {
   const data = layout.data(folder);
   const { records } = await loadRecords(join(data, recordsOf[split]), { imagesFolder: data });
   return [...new Set(records.map(({ image }) => image!))];
+}
+
+/** The folders of the parts that look at a recipe's pictures. @throws ConfigError when the study lacks one */
+export function frozenFolders(study: string, recipe: Recipe): FrozenFolders {
+  return { encoder: partFolder(study, recipe, "encoder"), tokenizers: partFolder(study, recipe, "tokenizers") };
 }
 
 /**
@@ -147,8 +179,8 @@ export async function loadVisualCache(
   recipe: Recipe,
   parts: FrozenParts,
 ): Promise<VisualCache> {
-  const file = layout.codes(folder, recipe, split);
-  const encoded = readEncoded(file, await originOf(folder, recipe, microPreprocessing));
+  const file = join(partFolder(folder, recipe, "codes"), files.codes(split));
+  const encoded = readEncoded(file, await originOf(frozenFolders(folder, recipe), recipe, microPreprocessing));
   if (!encoded) {
     throw new DataError(
       `${file} was made with another encoder, tokenizer or preprocessing than this folder has now: delete it and the ` +

@@ -9,6 +9,8 @@ import { latestCheckpoint } from "../training/checkpoint.js";
 import { ContrastiveObjective } from "../training/objectives/encoder.js";
 import { CaptioningObjective } from "../training/objectives/scenes.js";
 import { train } from "../training/trainer.js";
+import type { EncoderSettings } from "./identity.js";
+import { files } from "./layout.js";
 import { type PartContext, trainOptions } from "./part.js";
 import { studyRecipe } from "./settings.js";
 import { buildTextTower, readViews } from "./views.js";
@@ -17,28 +19,27 @@ import { buildTextTower, readViews } from "./views.js";
  * Trains the vision encoder on image-caption pairs: first on single cells, then on whole pictures. From here on it is
  * frozen.
  */
-export async function trainEncoder(context: PartContext): Promise<string> {
+export async function trainEncoder(context: PartContext, described: EncoderSettings, out: string): Promise<string> {
   const { folder, settings, device } = context;
-  const recipe = studyRecipe(settings);
   const tokenizer = TextTokenizer.fromFile(join(folder, "data", "tokenizer.json"));
-  const data = await readViews(context, recipe.encoder.patchSize, tokenizer);
+  const data = await readViews(context, described.encoder.patchSize, tokenizer);
 
   manualSeed(settings.sharedSeed);
-  const vision = buildEncoder(recipe);
-  const { hiddenSize: dim } = recipe.encoder;
+  const vision = buildEncoder(described);
+  const { hiddenSize: dim } = described.encoder;
+  const { language } = studyRecipe(settings); // the captioner is one layer of it
   const text = buildTextTower(dim, tokenizer.vocabSize);
   const captioner = new VisionLanguageModel({
     language: new LlamaForCausalLM({
-      ...recipe.language,
+      ...language,
       numHiddenLayers: 1,
       vocabSize: tokenizer.vocabSize,
       attentionBias: false,
     }),
-    projector: new Projector(dim, recipe.language.hiddenSize),
+    projector: new Projector(dim, language.hiddenSize),
     supervision: null,
   });
 
-  const out = join(folder, "encoder");
   const { cells, scenes } = settings.encoder;
   const common = { seed: settings.sharedSeed, device };
   const onCells = new ContrastiveObjective({ vision, text }, data, { ...common, batchSize: cells.batchSize });
@@ -66,6 +67,9 @@ export async function trainEncoder(context: PartContext): Promise<string> {
       ...scenes,
     }),
   );
-  tidy(() => writeSafetensors(join(out, "encoder.safetensors"), vision.stateDict()));
-  return `${vision.parameterCount()} parameters, ${Math.round(seconds)} s of training`;
+  tidy(() => writeSafetensors(join(out, files.encoder), vision.stateDict()));
+  const detail = `${vision.parameterCount()} parameters, ${Math.round(seconds)} s of training`;
+  const learned = [...Object.values(onCells.modules), ...Object.values(onScenes.modules)];
+  for (const owned of new Set([...learned, data.patches])) owned.dispose();
+  return detail;
 }

@@ -1,4 +1,5 @@
 import { existsSync } from "node:fs";
+import { join } from "node:path";
 import { F, noGrad, readSafetensors, type Tensor, tidy } from "@asvr/torch";
 import { fillFromGguf } from "../checkpoints/gguf/language-model.js";
 import { ConfigError } from "../errors.js";
@@ -7,7 +8,7 @@ import { relatives } from "../micro/vocabulary.js";
 import type { VisionLanguageModel } from "../model/lvlm.js";
 import type { Recipe } from "../recipes/recipe.js";
 import { latestCheckpoint, useWeights } from "../training/checkpoint.js";
-import { layout } from "./layout.js";
+import { files, layout, partFolder } from "./layout.js";
 import { readRecipe, startOf } from "./start.js";
 
 /**
@@ -26,7 +27,7 @@ export async function loadFirstWeights(
     if (existsSync(published)) fillFromGguf(model.language, published);
     else {
       tidy(() => {
-        const { tensors } = readSafetensors(layout.languageModel(study, recipe));
+        const { tensors } = readSafetensors(join(partFolder(study, recipe, "languageModel"), files.languageModel));
         model.language.load(withNewWords(tensors, model, tokenizer));
       });
     }

@@ -1,4 +1,4 @@
-import { dirname, join } from "node:path";
+import { join } from "node:path";
 import { manualSeed, tidy, writeSafetensors } from "@asvr/torch";
 import { type LlavaRecord, loadRecords } from "../data/records.js";
 import { buildSamples } from "../data/samples.js";
@@ -8,17 +8,21 @@ import { TextTokenizer } from "../language/tokenizer.js";
 import { Projector } from "../layers/projector.js";
 import { buildLanguageModel } from "../model/build.js";
 import { VisionLanguageModel } from "../model/lvlm.js";
-import type { Recipe } from "../recipes/recipe.js";
 import { VisionLanguageObjective } from "../training/objectives/vision-language.js";
 import { train } from "../training/trainer.js";
-import { layout } from "./layout.js";
+import type { LanguageModelSettings } from "./identity.js";
+import { files, layout } from "./layout.js";
 import { type PartContext, trainOptions } from "./part.js";
 
 /**
  * Trains the language model on text alone: questions whose context is a caption, and captions told again in another
  * order. So it can answer and describe before it has seen a picture, and a projector can learn with it frozen.
  */
-export async function trainLanguageModel(context: PartContext, recipe: Recipe): Promise<string> {
+export async function trainLanguageModel(
+  context: PartContext,
+  described: LanguageModelSettings,
+  out: string,
+): Promise<string> {
   const { folder, settings } = context;
   const { languageModel } = settings;
   if ("published" in languageModel) throw new ConfigError("a published language model is not trained here");
@@ -35,8 +39,8 @@ export async function trainLanguageModel(context: PartContext, recipe: Recipe): 
   ];
 
   manualSeed(settings.sharedSeed);
-  const { hiddenSize } = recipe.language;
-  const language = buildLanguageModel(recipe, tokenizer.vocabSize);
+  const { hiddenSize } = described.language;
+  const language = buildLanguageModel(described, tokenizer.vocabSize);
   const model = new VisionLanguageModel({
     language,
     projector: new Projector(hiddenSize, hiddenSize),
@@ -53,7 +57,6 @@ export async function trainLanguageModel(context: PartContext, recipe: Recipe): 
     imageTokens: 0,
     seed: settings.sharedSeed,
   });
-  const out = dirname(layout.languageModel(folder, recipe));
   const seconds = await train(
     objective,
     trainOptions(context, {
@@ -64,8 +67,10 @@ export async function trainLanguageModel(context: PartContext, recipe: Recipe): 
       ...languageModel,
     }),
   );
-  tidy(() => writeSafetensors(layout.languageModel(folder, recipe), language.stateDict()));
-  return `${language.parameterCount()} parameters, ${Math.round(seconds)} s of training`;
+  tidy(() => writeSafetensors(join(out, files.languageModel), language.stateDict()));
+  const detail = `${language.parameterCount()} parameters, ${Math.round(seconds)} s of training`;
+  model.dispose();
+  return detail;
 }
 
 /** The first of every so many records: a share of them, evenly spread. */

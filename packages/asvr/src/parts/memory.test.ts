@@ -28,6 +28,7 @@ beforeAll(async () => {
   mkdirSync(folder, { recursive: true });
   for (const part of planStudy(tinySettings))
     if (sharedParts(recipeOf("table1", "llava", "micro")).includes(part.name)) await part.run(context);
+  expect(memory().tensors).toBe(0);
 }, 120_000);
 
 const steps = { stages: { pretraining: { steps: 2 }, tuning: { steps: 2 } } };

@@ -8,7 +8,16 @@ import { type Preprocessing, preprocess } from "../data/preprocess.js";
 import type { VisualCache } from "../model/visual-cache.js";
 import type { Recipe } from "../recipes/recipe.js";
 import { indices } from "../training/objectives/pictures.js";
-import { type EncodedPictures, encodeOnce, joined, originOf, readEncoded, visualCache, writeEncoded } from "./codes.js";
+import {
+  type EncodedPictures,
+  encodeOnce,
+  frozenFolders,
+  joined,
+  originOf,
+  readEncoded,
+  visualCache,
+  writeEncoded,
+} from "./codes.js";
 import { microPreprocessing } from "./layout.js";
 import type { FrozenParts } from "./load.js";
 
@@ -42,7 +51,12 @@ export class PictureEncoder {
 
   /** @param study the folder of the frozen parts */
   static async open(study: string, parts: FrozenParts, recipe: Recipe, file: string | null): Promise<PictureEncoder> {
-    const encoder = new PictureEncoder(parts, recipe, await originOf(study, recipe, ownPreprocessing(recipe)), file);
+    const encoder = new PictureEncoder(
+      parts,
+      recipe,
+      await originOf(frozenFolders(study, recipe), recipe, ownPreprocessing(recipe)),
+      file,
+    );
     const kept = file !== null && existsSync(file) ? readEncoded(file, encoder.origin) : undefined;
     if (kept) {
       const { keys, ...pictures } = kept;

@@ -31,6 +31,8 @@ export interface PartProgress {
 export interface PartRecord {
   name: string;
   fingerprint: string;
+  /** What its builder read of the recipe. */
+  reads?: unknown;
   state: "started" | "done";
   /** Wall seconds over all processes that worked on it, as far as they could save. */
   seconds: number;

@@ -10,7 +10,7 @@ import type { VisualCache } from "../model/visual-cache.js";
 import type { Recipe } from "../recipes/recipe.js";
 import { latestCheckpoint } from "../training/checkpoint.js";
 import { VisionLanguageObjective } from "../training/objectives/vision-language.js";
-import { loadVisualCache } from "./codes.js";
+import { frozenFolders, loadVisualCache } from "./codes.js";
 import { loadFirstWeights } from "./first-weights.js";
 import { layout } from "./layout.js";
 import { type FrozenParts, loadFrozenParts } from "./load.js";
@@ -45,15 +45,21 @@ interface StageData {
 /**
  * Builds the model of a recipe on the parts that the rows share. The same seed gives equal parts the same start.
  * @param out the run's folder
+ * @param isTrained whether the caller loads trained weights: then the model is not filled with what training begins with
  */
-export async function prepareRow(context: PartContext, recipe: Recipe, out: string): Promise<PreparedRow> {
+export async function prepareRow(
+  context: PartContext,
+  recipe: Recipe,
+  out: string,
+  isTrained = false,
+): Promise<PreparedRow> {
   const { folder, settings } = context;
   const tokenizer = textTokenizerOf(folder, out);
-  const parts = loadFrozenParts(folder, recipe);
+  const parts = loadFrozenParts(frozenFolders(folder, recipe), recipe);
   const imageTokens = parts.encoder.positions;
   manualSeed(recipe.seed);
   const model = buildVisionLanguageModel(recipe, tokenizer.vocabSize, parts);
-  await loadFirstWeights(model, recipe, { study: folder, tokenizer });
+  if (!isTrained) await loadFirstWeights(model, recipe, { study: folder, tokenizer });
 
   const readStage = async (stage: StageName, maxBad: number): Promise<StageData> => {
     const { data, template } = recipe.stages[stage];

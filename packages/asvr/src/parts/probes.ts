@@ -7,9 +7,15 @@ import { linearProbe, majority } from "./probe.js";
 /** What of pictures the probes look into, each (pictures, positions, …). */
 export interface Looked {
   features: Tensor;
-  /** Of both kinds of codes: the sums of their vectors, and the codes. */
-  semantic: { vectors: Tensor; codes: Tensor };
-  appearance: { vectors: Tensor; codes: Tensor };
+  semantic: LookedCodes;
+  appearance: LookedCodes;
+}
+
+/** One kind of codes: the sums of their vectors, and the codes, each less than the codebook's size. */
+interface LookedCodes {
+  vectors: Tensor;
+  codes: Tensor;
+  codebookSize: number;
 }
 
 /** A scene has two by two cells. */
@@ -27,7 +33,7 @@ interface Example {
  * themselves from the features at their position, which the language model is given.
  * @param captions the full caption of each picture
  */
-export function probeScenes(looked: Looked, captions: readonly string[], codebookSize: number): Probe[] {
+export function probeScenes(looked: Looked, captions: readonly string[]): Probe[] {
   const scenes = captions.map(readCaption);
   const things = scenes.flatMap(({ objects }, picture) => objects.map((object) => ({ picture, ...object })));
   const digits = scenes.flatMap(({ digit }, picture) => (digit ? [{ picture, ...digit }] : []));
@@ -39,7 +45,7 @@ export function probeScenes(looked: Looked, captions: readonly string[], codeboo
     ["background", backgrounds.map(({ picture, background }) => ({ picture, label: background }))],
   ];
   const rows = examples.map(([what, list]) => probeExamples(what, list, looked));
-  return [...rows, probeCodes(looked, codebookSize)];
+  return [...rows, probeCodes(looked)];
 }
 
 function probeExamples(what: string, examples: readonly Example[], looked: Looked): Probe {
@@ -71,15 +77,15 @@ function gather(of: Tensor, examples: readonly Example[]): Tensor {
 }
 
 /** The first code of a position from the feature there: what a model that sees the feature has to find out. */
-function probeCodes({ features, semantic, appearance }: Looked, codebookSize: number): Probe {
-  const accuracy = (codes: Tensor) =>
+function probeCodes({ features, semantic, appearance }: Looked): Probe {
+  const accuracy = ({ codes, codebookSize }: LookedCodes) =>
     noGrad(() =>
       tidy(() => {
         const labels = Int32Array.from(codes.select(-1, 0).flatten().toNumbers());
         return { found: linearProbe(features.flatten(0, 1), labels, codebookSize), guessed: majority(labels) };
       }),
     );
-  const [ofSemantic, ofAppearance] = [accuracy(semantic.codes), accuracy(appearance.codes)];
+  const [ofSemantic, ofAppearance] = [accuracy(semantic), accuracy(appearance)];
   return {
     what: "first code, from the feature at its position",
     majority: Math.max(ofSemantic.guessed, ofAppearance.guessed),

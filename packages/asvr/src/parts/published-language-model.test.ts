@@ -24,7 +24,7 @@ const context = (settings: PartContext["settings"]): PartContext => ({
 });
 
 test.skipIf(!smollm2File())("a row of the small scale begins with the published model and its tokenizer", async () => {
-  expect(await takePublished(context(smallSettings))).toMatch(/SmolLM2/);
+  expect(await takePublished(context(smallSettings), studyRecipe(smallSettings))).toMatch(/SmolLM2/);
   const tokenizer = textTokenizerOf(study, join(study, "llava-s0"));
   expect(tokenizer.decode(tokenizer.encode("what is at top-left ?"))).toBe("what is at top-left ?");
   expect(tokenizer.encode("<|im_end|>")).toEqual([tokenizer.eosId]);
@@ -39,7 +39,8 @@ test.skipIf(!smollm2File())("a row of the small scale begins with the published 
 });
 
 test.skipIf(!smollm2File())("a recipe of other sizes is refused", async () => {
-  await expect(takePublished(context({ ...demoSettings, languageModel: { published: "smollm2" } }))).rejects.toThrow(
+  const published = { ...demoSettings, languageModel: { published: "smollm2" as const } };
+  await expect(takePublished(context(published), studyRecipe(demoSettings))).rejects.toThrow(
     /its hiddenSize is 576, but the recipe's language\.hiddenSize is 128/,
   );
 });

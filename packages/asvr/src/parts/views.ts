@@ -1,5 +1,5 @@
 import { join } from "node:path";
-import { keep, type Tensor } from "@asvr/torch";
+import { type Tensor, tidy } from "@asvr/torch";
 import { loadPictures } from "../data/picture-set.js";
 import { buildSample } from "../data/samples.js";
 import { readText } from "../files.js";
@@ -52,7 +52,7 @@ export async function readViews(
   const pixelValues = await loadPictures(join(folder, "data"), paths, microPreprocessing, (done) =>
     onProgress({ phase: "reading pictures", done, total }),
   );
-  const patches = keep(unfoldPatches(pixelValues, patchSize).contiguous());
+  const patches = tidy(() => unfoldPatches(pixelValues, patchSize).contiguous());
   const grid = microPreprocessing.size / patchSize;
   pixelValues.dispose();
 

@@ -77,7 +77,7 @@ export async function writeReport(runFolder: string): Promise<{ tables: Tables; 
 export async function collect(runFolder: string): Promise<Report> {
   const study = await readStudy(runFolder);
   const manifest = await readManifest(runFolder);
-  const tokenizers = await readTokenizers(runFolder);
+  const tokenizers = await readTokenizers(runFolder, study.tokenizers);
   const rows = await readDetails(runFolder, await readRows(runFolder, study));
   const tables = tabulate(study, manifest, rows);
   const samples = pickSamples(rows);

@@ -57,6 +57,8 @@ const study = z.object({
   versions: z.record(z.string(), z.string()),
   machine: z.object({ cpu: z.string(), cores: z.number(), threads: z.number(), platform: z.string() }),
   seeds: z.array(z.number().int()),
+  /** The part with the baseline's tokenizers; absent: "tokenizers". */
+  tokenizers: z.string().optional(),
   rows: z.array(studyRow),
   /** Wall time, part by part: data, encoder, tokenizers, each training, evaluation, … */
   parts: z.array(z.object({ name: z.string(), seconds: z.number().nonnegative(), detail: z.string().optional() })),
@@ -211,8 +213,9 @@ export function readManifest(runFolder: string): Promise<WorldManifest | undefin
   return readJson(path.join(runFolder, "data", "manifest.json"), worldManifest);
 }
 
-export function readTokenizers(runFolder: string): Promise<TokenizerSummary | undefined> {
-  return readJson(path.join(runFolder, "tokenizers", "summary.json"), tokenizerSummary);
+/** @param part the folder of the tokenizers that the study's baseline has: `Study.tokenizers` */
+export function readTokenizers(runFolder: string, part = "tokenizers"): Promise<TokenizerSummary | undefined> {
+  return readJson(path.join(runFolder, part, "summary.json"), tokenizerSummary);
 }
 
 /** The logged steps of a row. A last line without an end is still being written, or was cut short: it is left out. */

@@ -1,6 +1,7 @@
 import { fork } from "node:child_process";
 import { fileURLToPath } from "node:url";
 import type { PartProgress, PartRecord } from "../parts/part.js";
+import type { Recipe } from "../recipes/recipe.js";
 import { Interrupted } from "../training/trainer.js";
 import type { Part } from "./plan.js";
 
@@ -15,11 +16,23 @@ export type PartMessage =
 export class PartProcess {
   readonly finished: Promise<PartRecord>;
 
-  constructor(folder: string, part: Part, onProgress: (progress: PartProgress) => void, signal: AbortSignal) {
+  /** @param recipe whose part it is, where it is none of the study's own rows */
+  constructor(
+    folder: string,
+    part: Part,
+    {
+      recipe,
+      onProgress,
+      signal,
+    }: { recipe?: Recipe; onProgress: (progress: PartProgress) => void; signal: AbortSignal },
+  ) {
     const worker = fileURLToPath(new URL("./part-worker.js", import.meta.url));
     // Standard output belongs to the command's own result: what a part prints goes to standard error.
     const execArgv = [...process.execArgv, "--import", new URL("../../bin/signals.js", import.meta.url).href];
-    const child = fork(worker, [folder, part.name], { execArgv, stdio: ["ignore", 2, 2, "ipc"] });
+    const child = fork(worker, [folder, part.name, ...(recipe ? [JSON.stringify(recipe)] : [])], {
+      execArgv,
+      stdio: ["ignore", 2, 2, "ipc"],
+    });
     // The callback takes the error of a process that has just ended; its end is seen below.
     const stop = () => child.connected && child.send("stop", () => {});
     signal.addEventListener("abort", stop, { once: true });

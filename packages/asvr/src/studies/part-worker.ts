@@ -1,19 +1,20 @@
-// The process of one part: node part-worker.js STUDY-FOLDER PART. Started by PartProcess.
+// The process of one part: node part-worker.js STUDY-FOLDER PART [RECIPE]. Started by PartProcess.
 import { mkdir } from "node:fs/promises";
 import { join } from "node:path";
 import { defaultDevice } from "@asvr/torch";
 import { firstFailure } from "../failure.js";
 import { type PartRecord, readPart, writePart } from "../parts/part.js";
 import { readSettings, useSettings } from "../parts/settings-file.js";
+import { defineRecipe } from "../recipes/recipe.js";
 import { Lock } from "../runs/lock.js";
 import { isInterruption } from "../training/trainer.js";
 import type { PartMessage } from "./part-process.js";
-import { planStudy } from "./plan.js";
+import { planShared, planStudy } from "./plan.js";
 
 /** A part whose command was killed with -9 saves and ends by itself; the next command's process waits for it. */
 const PREDECESSOR_ENDS_IN_SECONDS = 120;
 
-const [folder, name] = process.argv.slice(2) as [string, string];
+const [folder, name, recipe] = process.argv.slice(2) as [string, string, string?];
 
 const stop = new AbortController();
 process.on("message", (message) => message === "stop" && stop.abort());
@@ -34,13 +35,14 @@ function tell(message: PartMessage): Promise<void> {
 /** The part as its record will say, with the time that all processes spent on it. */
 async function runPart(): Promise<PartRecord> {
   const settings = await readSettings(folder);
-  const part = planStudy(settings).find((candidate) => candidate.name === name)!;
+  const planned = recipe ? planShared(settings, [defineRecipe(JSON.parse(recipe))]) : planStudy(settings);
+  const part = planned.find((candidate) => candidate.name === name)!;
   useSettings(settings);
   const before = (await readPart(folder, name))?.seconds ?? 0;
   const started = performance.now();
   const recordOf = (state: PartRecord["state"], detail?: string): PartRecord => {
     const seconds = before + (performance.now() - started) / 1000;
-    return { name, fingerprint: part.fingerprint, state, seconds, detail };
+    return { name, fingerprint: part.fingerprint, reads: part.reads, state, seconds, detail };
   };
   await writePart(folder, recordOf("started"));
   try {

@@ -4,11 +4,12 @@ import { readText } from "../files.js";
 import { type Calibration, calibrate, equalTime, TIMED_STEPS } from "../parts/calibration.js";
 import { makeCodes } from "../parts/codes.js";
 import { trainEncoder } from "../parts/encoder.js";
+import { hashOfValue, type PartKind, partsOf, reads } from "../parts/identity.js";
 import { trainLanguageModel } from "../parts/language-model.js";
-import { layout, partsOf } from "../parts/layout.js";
+import { layout } from "../parts/layout.js";
 import type { PartContext } from "../parts/part.js";
 import { takePublished } from "../parts/published-language-model.js";
-import { fingerprint, rowSettings, type StudySettings, studyRecipe } from "../parts/settings.js";
+import { rowSettings, type StudySettings, studyRecipe } from "../parts/settings.js";
 import { trainTokenizers } from "../parts/tokenizers.js";
 import { makeWorld } from "../parts/world.js";
 import type { Recipe } from "../recipes/recipe.js";
@@ -32,59 +33,38 @@ export interface Part {
   needs: readonly string[];
   /** About how long it takes, in the seconds of `cost.ts`. */
   cost: number;
-  /** Of its settings and of the parts that it needs: equal prints mean an equal result. */
+  /** Of all that it reads, and of the parts that it needs: equal prints mean an equal result. */
   fingerprint: string;
+  /** What its builder reads of a recipe. */
+  reads: unknown;
   /** Returns what the report says beside its time. */
   run: (context: PartContext) => Promise<string>;
 }
 
 /** The shared parts that a recipe is trained from. */
-export function sharedParts(recipe: Pick<Recipe, "language" | "tokenizers">): string[] {
-  return ["data", "encoder", ...Object.values(partsOf(recipe))];
+export function sharedParts(recipe: Recipe): string[] {
+  return ["data", ...Object.values(partsOf(recipe))];
 }
 
 /**
  * The parts of a study in an order in which they can run; those with the most work after them come first. What rows
- * share is one part: their data, their encoder, and each tokenizer and each language model that some of them need.
+ * share is one part: their data, and each encoder, tokenizer and language model that some of them need.
  * @param libtorch its version, on which every number depends
  */
 export function planStudy(settings: StudySettings, libtorch = runtimeInfo().libtorch): Part[] {
-  const parts: Part[] = [];
-  // What every number depends on: another libtorch, thread count or dtype rounds otherwise.
-  const common = [settings.sharedSeed, settings.threads, settings.matmul, libtorch];
-  const add = (part: Omit<Part, "fingerprint">, ...own: unknown[]) => {
-    const inherited = part.needs.map((need) => parts.find(({ name }) => name === need)!.fingerprint);
-    parts.push({ ...part, fingerprint: fingerprint(part.name, common, own, inherited) });
-  };
-  const base = studyRecipe(settings);
   const rows = settings.rows.map((row) => ({ row, recipe: rowSettings(settings, row) }));
-  const recipes = rows.map(({ recipe }) => recipe);
-  const isPublished = "published" in settings.languageModel;
-  const { things, ...world } = settings.world;
-  // The standard set is left out, as it was before there was another: studies from then go on.
-  const set = things === "standard" ? {} : { things };
-  const data = { name: "data", output: "data", needs: [], cost: worldSeconds(settings), run: makeWorld };
-  add(data, { ...world, ...set });
-  const encoder = { needs: ["data"], cost: encoderSeconds(settings), run: trainEncoder };
-  add({ name: "encoder", output: "encoder", ...encoder }, settings.encoder, base.encoder);
-  for (const [name, recipe] of distinct(recipes, "languageModel")) {
-    const run = isPublished ? takePublished : (context: PartContext) => trainLanguageModel(context, recipe);
-    const part = { name, output: name, needs: ["data"], cost: languageModelSeconds(settings, recipe), run };
-    add(part, settings.languageModel, recipe.language);
-  }
-  for (const [name, recipe] of distinct(recipes, "tokenizers")) {
-    const run = (context: PartContext) => trainTokenizers(context, recipe);
-    const part = { name, output: name, needs: ["encoder"], cost: tokenizersSeconds(settings), run };
-    add(part, settings.tokenizers, recipe.tokenizers);
-  }
-  for (const [name, recipe] of distinct(recipes, "codes")) {
-    const run = (context: PartContext) => makeCodes(context, recipe);
-    add({ name, output: name, needs: [partsOf(recipe).tokenizers], cost: codesSeconds(settings), run });
-  }
+  const plan = planSharedParts(
+    settings,
+    rows.map(({ recipe }) => recipe),
+    libtorch,
+  );
   const needsOf = (recipe: Recipe) => [partsOf(recipe).codes, partsOf(recipe).languageModel];
   if (rows.some(({ row }) => isEqualTime(settings, row))) {
-    const part = { needs: needsOf(base), cost: calibrationSeconds(settings, base, TIMED_STEPS), run: calibrate };
-    add({ name: "calibration", output: "calibration.json", ...part }, settings.steps);
+    const base = studyRecipe(settings);
+    const cost = calibrationSeconds(settings, base, TIMED_STEPS);
+    plan.add({ name: "calibration", output: "calibration.json", needs: needsOf(base), cost, run: calibrate }, base, {
+      steps: settings.steps,
+    });
   }
   const costed = rows.map(({ row, recipe }) => {
     return { row, recipe, cost: rowSeconds(settings, recipe, isEqualTime(settings, row)) };
@@ -96,13 +76,90 @@ export function planStudy(settings: StudySettings, libtorch = runtimeInfo().libt
     const name = `${row}-s${seed}`;
     const run = async (context: PartContext) =>
       runRow(context, await rowRecipe(context.folder, settings, row, seed), layout.row(context.folder, row, seed));
-    add({ name, output: name, needs, cost, run }, rowSettings(settings, row, seed));
+    plan.add({ name, output: name, needs, cost, run }, rowSettings(settings, row, seed));
   }
-  return parts;
+  return plan.parts;
 }
 
-/** The parts of one kind that recipes need, each with the first recipe that needs it. */
-function distinct(recipes: readonly Recipe[], kind: keyof ReturnType<typeof partsOf>): Map<string, Recipe> {
+/** The shared parts of recipes that are no rows of the study: those that the study has, and what they need besides. */
+export function planShared(
+  settings: StudySettings,
+  recipes: readonly Recipe[],
+  libtorch = runtimeInfo().libtorch,
+): Part[] {
+  return planSharedParts(settings, recipes, libtorch).parts;
+}
+
+function planSharedParts(settings: StudySettings, recipes: readonly Recipe[], libtorch: string): PlannedParts {
+  const plan = new PlannedParts(settings, libtorch);
+  const base = studyRecipe(settings);
+  const data = { name: "data", output: "data", needs: [], cost: worldSeconds(settings), run: makeWorld };
+  plan.add(data, null, settings.world);
+  for (const [name, recipe] of distinct(recipes, "encoder")) {
+    const read = reads.encoder(recipe);
+    const run = (context: PartContext) => trainEncoder(context, read, join(context.folder, name));
+    const part = { name, output: name, needs: ["data"], cost: encoderSeconds(settings), run };
+    plan.add(part, read, { training: settings.encoder, captioner: base.language });
+  }
+  for (const [name, recipe] of distinct(recipes, "languageModel")) {
+    const read = reads.languageModel(recipe);
+    const run = (context: PartContext) =>
+      "published" in settings.languageModel
+        ? takePublished(context, read)
+        : trainLanguageModel(context, read, join(context.folder, name));
+    const part = { name, output: name, needs: ["data"], cost: languageModelSeconds(settings, recipe), run };
+    plan.add(part, read, settings.languageModel);
+  }
+  for (const [name, recipe] of distinct(recipes, "tokenizers")) {
+    const read = reads.tokenizers(recipe);
+    const { encoder } = partsOf(recipe);
+    const run = (context: PartContext) => {
+      const { folder } = context;
+      return trainTokenizers(context, read, { encoder: join(folder, encoder), out: join(folder, name) });
+    };
+    const part = { name, output: name, needs: [encoder], cost: tokenizersSeconds(settings), run };
+    // The probes among what is measured read features as the baseline does.
+    const { normaliseFeatures, encoder: probed } = base;
+    plan.add(part, read, {
+      training: settings.tokenizers,
+      probed: { normaliseFeatures, selectLayer: probed.selectLayer },
+    });
+  }
+  for (const [name, recipe] of distinct(recipes, "codes")) {
+    const read = reads.codes(recipe);
+    const { encoder, tokenizers } = partsOf(recipe);
+    const run = (context: PartContext) => {
+      const at = (part: string) => join(context.folder, part);
+      return makeCodes(context, read, { encoder: at(encoder), tokenizers: at(tokenizers), out: at(name) });
+    };
+    plan.add({ name, output: name, needs: [tokenizers], cost: codesSeconds(settings), run }, read);
+  }
+  return plan;
+}
+
+/** The parts that were planned so far; each one's fingerprint is of what it reads and of the parts that it needs. */
+class PlannedParts {
+  readonly parts: Part[] = [];
+  /** What every number depends on: another libtorch, thread count or dtype rounds otherwise. */
+  readonly #common: object;
+
+  constructor({ scale, sharedSeed, threads, matmul }: StudySettings, libtorch: string) {
+    this.#common = { scale, sharedSeed, threads, matmul, libtorch };
+  }
+
+  /**
+   * @param read what the part's builder reads of a recipe
+   * @param own what it reads of the study's settings
+   */
+  add(part: Omit<Part, "fingerprint" | "reads">, read: unknown, own: unknown = null): void {
+    const needed = part.needs.map((need) => this.parts.find(({ name }) => name === need)!.fingerprint);
+    const fingerprint = hashOfValue({ part: part.name, common: this.#common, read, own, needed }).slice(0, 16);
+    this.parts.push({ ...part, fingerprint, reads: read });
+  }
+}
+
+/** The parts of one kind that recipes need, each with the first recipe that needs it: equal names mean equal parts. */
+function distinct(recipes: readonly Recipe[], kind: PartKind): Map<string, Recipe> {
   const parts = new Map<string, Recipe>();
   for (const recipe of recipes) {
     const name = partsOf(recipe)[kind];

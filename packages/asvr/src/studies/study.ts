@@ -4,14 +4,16 @@ import { availableParallelism, cpus, platform, release } from "node:os";
 import { join } from "node:path";
 import { ConfigError } from "../errors.js";
 import { writeJson } from "../files.js";
+import { partsOf } from "../parts/identity.js";
 import { type PartProgress, type PartRecord, readPart } from "../parts/part.js";
-import { rowSettings, type StudySettings, settingsSchema } from "../parts/settings.js";
+import { rowSettings, type StudySettings, settingsSchema, studyRecipe } from "../parts/settings.js";
 import { requireNoForeignModel } from "../parts/start.js";
+import type { Recipe } from "../recipes/recipe.js";
 import { Lock } from "../runs/lock.js";
 import { readStudy, type Study } from "../runs/run-folder.js";
 import { Interrupted } from "../training/trainer.js";
 import { PartProcess } from "./part-process.js";
-import { notesOf, type Part, planStudy, rowRecipe } from "./plan.js";
+import { notesOf, type Part, planShared, planStudy, rowRecipe } from "./plan.js";
 import { revision, versions } from "./provenance.js";
 import { nextParts, Whole, type WholeProgress } from "./whole.js";
 
@@ -32,8 +34,8 @@ export interface StudyOptions extends StudyEvents {
   command: string;
   /** Parts that run side by side; by default as many as the cores allow. */
   jobs?: number;
-  /** Only these parts, for a use outside of the study: what the folder says of the study itself stays as it is. */
-  only?: readonly string[];
+  /** Makes the shared parts of this recipe, and none of the study's rows: what the folder says of the study stays. */
+  partsFor?: Recipe;
   /** Deletes what the folder holds of a study with other settings, instead of refusing it. */
   fresh?: boolean;
   signal: AbortSignal;
@@ -47,19 +49,17 @@ export interface StudyOptions extends StudyEvents {
  * @throws Error of the first part that failed, after the others were stopped and saved
  */
 export async function runStudy(options: StudyOptions): Promise<number> {
-  const { folder, only } = options;
-  // Read as from the file: fingerprints depend on the order of keys.
+  const { folder, partsFor } = options;
   const settings = settingsSchema.parse(options.settings);
-  const planned = planStudy(settings);
-  const parts = only ? planned.filter(({ name }) => only.includes(name)) : planned;
+  const parts = partsFor ? planShared(settings, [partsFor]) : planStudy(settings);
   requireNoForeignModel(folder);
   await mkdir(folder, { recursive: true });
-  if (only && (await areDone(folder, parts))) return 0; // another process may well work on the rows
+  if (partsFor && (await areDone(folder, parts))) return 0; // another process may well work on the rows
   const lock = await Lock.hold(join(folder, "study.lock"), { what: folder });
   try {
     await requireSameSettings(options, parts);
     await writeJson(join(folder, "settings.json"), settings);
-    if (only) return await runParts({ ...options, settings }, parts, async () => {});
+    if (partsFor) return await runParts({ ...options, settings }, parts, async () => {});
     const record = new StudyRecord(options, settings, parts, await previousStudy(folder, parts));
     await record.write();
     const count = await runParts({ ...options, settings }, parts, () => record.write());
@@ -97,7 +97,7 @@ async function runParts(options: StudyOptions, parts: readonly Part[], onChange:
       options.onProgress?.(part.name, progress);
       options.onWhole?.(whole.progress());
     };
-    const child = new PartProcess(folder, part, onProgress, signal);
+    const child = new PartProcess(folder, part, { recipe: options.partsFor, onProgress, signal });
     const finished = child.finished.then(async (record) => {
       done.add(part.name);
       whole.finish(part.name, record);
@@ -145,8 +145,11 @@ async function requireSameSettings({ folder, fresh }: StudyOptions, parts: reado
   const stale = await staleParts(folder, parts);
   if (stale.length === 0) return;
   if (!fresh) {
+    const records = await partRecords(folder, stale);
+    const isEarlier = stale.every(({ name }) => records.get(name)?.reads === undefined);
     throw new ConfigError(
-      `${folder} holds ${stale.map(({ name }) => name).join(", ")}, made with other settings. ` +
+      `${folder} holds ${stale.map(({ name }) => name).join(", ")}, made ` +
+        `${isEarlier ? "by an earlier version of asvr: they are still opened, but not gone on with" : "with other settings"}. ` +
         "Choose another folder with --out, or delete those parts and make them again with --fresh.",
     );
   }
@@ -210,6 +213,7 @@ class StudyRecord {
         platform: `${platform()} ${release()} ${process.arch}`,
       },
       seeds: settings.seeds,
+      tokenizers: partsOf(studyRecipe(settings)).tokenizers,
       rows: await Promise.all(settings.rows.map((row) => describeRow(folder, settings, row))),
       parts: done.map(({ name, seconds, detail }) => ({ name, seconds, ...(detail && { detail }) })),
     };
