@@ -190,14 +190,14 @@ const statements = {
       where: "Table 8",
       says: "A tokenizer of a quarter of the pictures gives codes that help less",
       code: ["recipes/table8.ts", "table8"],
-      tests: [["parts/settings.test.ts", "Table 8 has a tokenizer for each share of the pictures"]],
+      tests: [["studies/plan.test.ts", "Table 8 has a tokenizer for each share of the pictures"]],
       measured: () => reading("tokenizer of a quarter", table8),
     },
     {
       where: "Table 2",
       says: "It helps with more data, and with other language models",
       code: ["recipes/table2.ts", "table2"],
-      tests: [["parts/settings.test.ts", "Table 2 has a language model for each shape"]],
+      tests: [["studies/plan.test.ts", "Table 2 has a language model for each shape"]],
       measured: () =>
         ["semantic codes, half", "semantic codes, all", "semantic codes, LLM with one key-value head"]
           .map((topic) => reading(topic, table2))
