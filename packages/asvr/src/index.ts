@@ -173,12 +173,15 @@ export { SemanticBranch, type SemanticBranchConfig } from "./tokenizers/semantic
 export { SiglipTokenizer, type SiglipTokenizerConfig } from "./tokenizers/siglip-tokenizer.js";
 export { TextAlignedBranch, type TextAlignedBranchConfig } from "./tokenizers/text-aligned-branch.js";
 export type { PictureObjective, VisualTokenizer } from "./tokenizers/visual-tokenizer.js";
+export type { GroupSettings } from "./training/groups.js";
+export type { LoggedMetrics } from "./training/metric-totals.js";
 export type { CommonMetrics, LoggedStep } from "./training/metrics.js";
 export { accumulateLosses, type Objective, type StepCounts, type StepLosses } from "./training/objective.js";
 export type { ContrastiveMetrics } from "./training/objectives/encoder.js";
 export type { CaptioningMetrics } from "./training/objectives/scenes.js";
 export * from "./training/objectives/vision-language.js";
 export { type Progress, type TrainOptions, train } from "./training/trainer.js";
+export { heldOutLosses, type Validation } from "./training/validation.js";
 export * from "./vision/clip.js";
 export { clipVisionConfig, type HubClipVision } from "./vision/clip-hub.js";
 export * from "./vision/depth-anything.js";

@@ -24,9 +24,11 @@ export function requireConsistent(recipe: Recipe): void {
     ...(scale === "paper" ? [] : trainedHereProblems(recipe)),
   ];
   for (const [of, stage] of Object.entries(stages)) {
-    const { template, dataset, supervised, trainable } = stage;
+    const { template, dataset, supervised, trainable, groups = {} } = stage;
     const known: readonly string[] = templatesOf[scale];
     const hasHead = supervision.kind !== "none" && supervised;
+    const learned: readonly string[] = trainable.filter((part) => part !== "visualHead" || hasHead);
+    const idle = Object.keys(groups).filter((part) => !learned.includes(part));
     problems.push(
       !known.includes(template) &&
         `stages.${of}.template is ${template}, but the language model of scale ${scale} knows ${known.join(", ")}`,
@@ -36,6 +38,8 @@ export function requireConsistent(recipe: Recipe): void {
       trainable.every((part) => part === "visualHead") &&
         !hasHead &&
         `stages.${of}.trainable is visualHead alone, but this stage has none: nothing would be trained`,
+      idle.length > 0 &&
+        `stages.${of}.groups has ${idle.join(", ")}, which this stage does not train: it trains ${learned.join(", ")}`,
     );
   }
   const found = problems.filter((problem) => typeof problem === "string");

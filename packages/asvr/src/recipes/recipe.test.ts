@@ -1,5 +1,6 @@
 import { expect, test } from "vitest";
 import { ConfigError } from "../errors.js";
+import { requireConsistent } from "./consistent.js";
 import { defineRecipe, derive, override, type RecipeInput } from "./recipe.js";
 import { allRows } from "./table1.js";
 import { recipeNamed, recipeOf, rowNotes } from "./tables.js";
@@ -66,6 +67,19 @@ test("one setting is overridden by its path", () => {
   expect(override(base, "language.backbone=mistral-7b").language.backbone).toBe("mistral-7b");
   expect(override(base, "data.share=0.5").data.share).toBe(0.5);
   expect(override(base, "encoder.tilesAside=2").encoder.tilesAside).toBe(2);
+  const slower = override(base, "stages.tuning.groups.projector.learningRate=2e-5").stages.tuning;
+  expect(slower.groups).toEqual({ projector: { learningRate: 2e-5 } });
+});
+
+test("settings of a part that its stage does not train are refused before anything is", () => {
+  const withGroup = (assignment: string) => override(override(base, "supervision.kind=none"), assignment);
+  expect(() => requireConsistent(withGroup("stages.tuning.groups.projector.learningRate=2e-5"))).not.toThrow();
+  expect(() => requireConsistent(withGroup("stages.pretraining.groups.language.weightDecay=0.1"))).toThrow(
+    /stages\.pretraining\.groups has language, which this stage does not train: it trains projector$/,
+  );
+  expect(() => requireConsistent(withGroup("stages.tuning.groups.visualHead.learningRate=1e-4"))).toThrow(
+    /stages\.tuning\.groups has visualHead, which this stage does not train: it trains projector, language$/,
+  );
 });
 
 test.each([
@@ -78,6 +92,10 @@ test.each([
   ["=4", /write it as path=value/],
   ["stages.tuning.steps=many", /stages\.tuning\.steps: /],
   ["stages.tuning.steps=0", /stages\.tuning\.steps: /],
+  [
+    "stages.tuning.groups.encoder.learningRate=1",
+    /stages\.tuning\.groups has no "encoder"; it has projector, visualHead, /,
+  ],
 ])("--set %s says what is wrong", (assignment, message) => {
   expect(() => override(base, assignment)).toThrow(ConfigError);
   expect(() => override(base, assignment)).toThrow(message);

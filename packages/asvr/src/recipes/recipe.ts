@@ -18,9 +18,19 @@ const optimization = z.strictObject({
 });
 export interface Optimization extends z.infer<typeof optimization> {}
 
+/** How a part of the model learns where it differs from the rest of its stage. */
+const group = z.strictObject({
+  learningRate: z.number().positive().optional(),
+  weightDecay: z.number().min(0).optional(),
+});
+
 const stage = optimization.extend({
   /** What the optimizer moves in this stage; the rest is frozen. */
   trainable: z.array(z.enum(["projector", "visualHead", "language"])).min(1),
+  /** Learning rate and weight decay by part; left out: those of the stage. */
+  groups: z
+    .strictObject({ projector: group.optional(), visualHead: group.optional(), language: group.optional() })
+    .optional(),
   /** Which records: captions, or questions and answers. */
   data: z.enum(["captions", "tuning"]),
   template: z.enum(["plain", "v1", "micro", "smollm2"]),

@@ -140,6 +140,8 @@ const metricsLine = z.object({
   samplesPerSecond: z.number(),
   elapsedSeconds: z.number(),
   memoryBytes: z.number(),
+  /** What was measured after the step on held-out data, where that was due. */
+  validation: z.record(z.string(), z.union([z.number(), z.array(z.number())])).optional(),
 });
 export interface MetricsLine extends z.infer<typeof metricsLine> {}
 

@@ -39,9 +39,9 @@ export async function runRow(context: PartContext, recipe: Recipe, out: string, 
   await writeJson(join(out, "recipe.json"), { ...recipe, madeWith });
   let stepsBefore = 0;
   for (const stage of stages) {
-    const { steps, learningRate, warmupRatio, betas, weightDecay, maxGradNorm } = recipe.stages[stage];
+    const { steps, learningRate, warmupRatio, betas, weightDecay, groups, maxGradNorm } = recipe.stages[stage];
     if (!isBehind(stage)) {
-      const optimization = { learningRate, warmupRatio, betas, weightDecay, maxGradNorm, seed: recipe.seed };
+      const optimization = { learningRate, warmupRatio, betas, weightDecay, groups, maxGradNorm, seed: recipe.seed };
       const place = { folder: out, stage, stageNumber: stageNames.indexOf(stage), steps, stepsBefore };
       await train(await row.objective(stage), trainOptions(context, { ...place, ...optimization }));
     }

@@ -4,6 +4,7 @@ import { dirname, join } from "node:path";
 import { CheckpointError } from "@asvr/torch";
 import { readText } from "../files.js";
 import type { Position } from "./manifest.js";
+import type { LoggedMetrics } from "./metric-totals.js";
 import type { ContrastiveMetrics } from "./objectives/encoder.js";
 import type { CaptioningMetrics } from "./objectives/scenes.js";
 import type { VisionLanguageMetrics } from "./objectives/vision-language.js";
@@ -20,10 +21,12 @@ export interface CommonMetrics {
   gradNorm: number;
   /** Mean since the stage began. */
   samplesPerSecond: number;
-  /** Of training in this stage, over all processes that worked on it; saving is not counted. */
+  /** Of training in this stage, over all processes that worked on it; saving and validation are not counted. */
   elapsedSeconds: number;
   /** Resident memory of the process. */
   memoryBytes: number;
+  /** What was measured after the step, where that was due: losses of held-out data, by the names above. */
+  validation?: LoggedMetrics;
 }
 
 type LineOf<Stage extends string, Metrics> = { stage: Stage } & CommonMetrics & Metrics;

@@ -1,10 +1,13 @@
 import { mkdir } from "node:fs/promises";
-import { CheckpointError, keep, manualSeed, optim, type Tensor, tidy } from "@asvr/torch";
+import { CheckpointError, manualSeed, optim, tidy } from "@asvr/torch";
 import { NonFiniteError } from "../errors.js";
 import { allOrNone, gradField } from "../layers/gradient-sink.js";
 import { latestCheckpoint, loadTraining, type Position, saveCheckpoint } from "./checkpoint.js";
+import { type GroupSettings, parameterGroups } from "./groups.js";
+import { type LoggedMetrics, MetricTotals } from "./metric-totals.js";
 import { MetricsLog, requireFolder } from "./metrics.js";
 import type { Objective, StepCounts } from "./objective.js";
+import { type Validation, withoutDraws } from "./validation.js";
 
 export interface TrainOptions {
   /** Run folder: `checkpoints/` and `metrics.jsonl` go there. */
@@ -18,9 +21,15 @@ export interface TrainOptions {
   learningRate: number;
   /** Share of the steps in which the learning rate rises; then a cosine to 0. */
   warmupRatio: number;
+  /** The learning rate of a step, counted from 0, in the place of that rise and cosine. */
+  schedule?: (step: number) => number;
   betas: readonly [number, number];
   weightDecay: number;
+  /** Parts with a learning rate or weight decay of their own: `parameterGroups`. */
+  groups?: Readonly<Record<string, GroupSettings>>;
   maxGradNorm: number;
+  /** Measures between steps; it leaves libtorch's generator as it finds it. */
+  evaluate?: Validation;
   /** Seeds libtorch's generator at the first step of the stage. */
   seed: number;
   logEvery: number;
@@ -35,7 +44,9 @@ export interface Progress {
   step: number;
   steps: number;
   loss: number;
-  metrics: Readonly<Record<string, number | number[]>>;
+  metrics: LoggedMetrics;
+  /** Of `evaluate`, where it was due. */
+  validation?: LoggedMetrics;
   samplesPerSecond: number;
   secondsLeft: number;
   memoryBytes: number;
@@ -64,8 +75,11 @@ export async function train<Batch, Counts extends StepCounts>(
 ): Promise<number> {
   const { folder, stage, steps, signal } = options;
   await mkdir(folder, { recursive: true });
-  const { betas, weightDecay } = options;
-  using optimizer = new optim.AdamW(objective.trainable(), { betas, weightDecay });
+  const { betas, weightDecay, evaluate } = options;
+  using optimizer = new optim.AdamW(
+    parameterGroups(objective.trainable(), options.groups ?? {}, options.learningRate),
+    { betas, weightDecay },
+  );
   const trained = { modules: objective.modules, optimizer };
 
   manualSeed(options.seed);
@@ -76,11 +90,9 @@ export async function train<Batch, Counts extends StepCounts>(
     await loadTraining(saved.path, trained);
     Object.assign(position, { step: saved.step, seconds: saved.seconds });
   }
-  const learningRateOf = optim.cosineWithWarmup({
-    learningRate: options.learningRate,
-    totalSteps: steps,
-    warmupRatio: options.warmupRatio,
-  });
+  const { learningRate: highest, warmupRatio } = options;
+  const schedule =
+    options.schedule ?? optim.cosineWithWarmup({ learningRate: highest, totalSteps: steps, warmupRatio });
   const log = await MetricsLog.open(folder, position);
   const parameters = Array.from(objective.trainable(), ([, parameter]) => parameter);
   let lastSave = performance.now();
@@ -99,8 +111,10 @@ export async function train<Batch, Counts extends StepCounts>(
     const batches = await objective.batches(step);
     // Over all micro-batches, before the first: how a step is split changes nothing but memory.
     const counts = objective.counts(batches);
-    const learningRate = learningRateOf(step);
-    const logged = step % options.logEvery === 0 || step === steps - 1;
+    const learningRate = schedule(step);
+    const isLast = step === steps - 1;
+    const isEvaluated = evaluate !== undefined && ((step + 1) % evaluate.every === 0 || isLast);
+    const logged = step % options.logEvery === 0 || isLast || isEvaluated;
     let gradNorm = 0;
     const makeStep = () => {
       optimizer.zeroGrad();
@@ -123,6 +137,7 @@ export async function train<Batch, Counts extends StepCounts>(
     position.seconds += seconds;
     if (metrics) {
       const { loss, ...parts } = metrics;
+      const validation = isEvaluated ? { validation: await withoutDraws(() => evaluate.run(position.step)) } : {};
       const samplesPerSecond = (objective.samplesPerStep * position.step) / position.seconds;
       const memoryBytes = process.memoryUsage.rss();
       await log.write({
@@ -136,6 +151,7 @@ export async function train<Batch, Counts extends StepCounts>(
         samplesPerSecond: round(samplesPerSecond),
         elapsedSeconds: round(position.seconds),
         memoryBytes,
+        ...validation,
       });
       options.onProgress?.({
         stage,
@@ -146,6 +162,7 @@ export async function train<Batch, Counts extends StepCounts>(
         samplesPerSecond,
         secondsLeft: (position.seconds / position.step) * (steps - position.step),
         memoryBytes,
+        ...validation,
       });
     }
     // Lets signals and messages in: the step itself never yields.
@@ -170,34 +187,11 @@ function requireFits(saved: Position & { path: string }, { stage, stageNumber, s
   );
 }
 
-/** Adds up what micro-batches report, without waiting for the device until it is read. */
-class MetricTotals {
-  readonly #sums = new Map<string, Tensor>();
-
-  add(metrics: Readonly<Record<string, Tensor>>): void {
-    for (const [name, value] of Object.entries(metrics)) {
-      const before = this.#sums.get(name);
-      if (before) before.add_(value.detach());
-      else this.#sums.set(name, keep(value.detach().clone()));
-    }
-  }
-
-  [Symbol.dispose](): void {
-    for (const sum of this.#sums.values()) sum.dispose();
-  }
-
-  read(): Record<string, number | number[]> {
-    return Object.fromEntries(
-      Array.from(this.#sums, ([name, sum]) => [name, sum.shape.length === 0 ? sum.item() : sum.toNumbers()]),
-    );
-  }
-}
-
 function nonFinite<Batch>(
   objective: Pick<Objective<Batch>, "describe">,
   step: number,
   gradNorm: number,
-  metrics: Record<string, number | number[]>,
+  metrics: LoggedMetrics,
   batches: readonly Batch[],
 ): NonFiniteError {
   return new NonFiniteError(

@@ -1,0 +1,47 @@
+import { noGrad, randomState, setRandomState, tidy } from "@asvr/torch";
+import { type LoggedMetrics, MetricTotals } from "./metric-totals.js";
+import type { Objective, StepCounts } from "./objective.js";
+
+/** What is measured between the steps of a training. */
+export interface Validation {
+  /** Steps from one to the next; the last step of a stage is always followed by one. */
+  every: number;
+  /**
+   * Measures, and returns what is logged under `validation`. `heldOutLosses` is the usual one.
+   * @param step steps of this stage that are done
+   */
+  run: (step: number) => LoggedMetrics | Promise<LoggedMetrics>;
+}
+
+/**
+ * The losses of held-out micro-batches, divided by the counts of all of them as if they were one step. Nothing learns.
+ * @param objective an objective over the held-out data, of the model that is trained
+ */
+export function heldOutLosses<Batch, Counts extends StepCounts>(
+  objective: Pick<Objective<Batch, Counts>, "counts" | "losses">,
+  batches: readonly Batch[],
+): LoggedMetrics {
+  const counts = objective.counts(batches);
+  return noGrad(() =>
+    tidy(() => {
+      using totals = new MetricTotals();
+      for (const batch of batches) {
+        tidy(() => {
+          const { total, metrics } = objective.losses(batch, counts);
+          totals.add({ loss: total, ...metrics });
+        });
+      }
+      return totals.read();
+    }),
+  );
+}
+
+/** Runs `body` and takes libtorch's generator back to where it was: what follows draws as if `body` had not run. */
+export async function withoutDraws<T>(body: () => T | Promise<T>): Promise<T> {
+  using before = randomState();
+  try {
+    return await body();
+  } finally {
+    setRandomState(before);
+  }
+}
