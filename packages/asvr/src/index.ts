@@ -143,6 +143,8 @@ export * from "./model/llava.js";
 export * from "./model/llava-next.js";
 export * from "./model/lvlm.js";
 export { VisualCache } from "./model/visual-cache.js";
+export type { PartProgress, PartRecord } from "./parts/part.js";
+export { type StageName, stageNames } from "./parts/prepare.js";
 export { baselines, type Scale, scales } from "./recipes/baselines.js";
 export {
   type PaperBenchmark,
@@ -158,7 +160,11 @@ export * from "./recipes/recipe.js";
 export type { Row, Table } from "./recipes/table.js";
 export * from "./recipes/tables.js";
 export { writeReport } from "./report/report.js";
-export type { Prediction } from "./runs/run-folder.js";
+export type { Prediction, SeedResult } from "./runs/run-folder.js";
+export type { StudyEvents } from "./studies/study.js";
+export { type TrainRecipeOptions, trainRecipe } from "./studies/train-recipe.js";
+export type { Trained, TrainedStage } from "./studies/trained-run.js";
+export type { WholeProgress } from "./studies/whole.js";
 export * from "./supervision/reconstruction.js";
 export * from "./supervision/supervision.js";
 export * from "./supervision/visual-head.js";

@@ -4,6 +4,7 @@ import { DEFAULT_MICRO_SIZES } from "../micro/sizes.js";
 import { THINGS_NAMES } from "../micro/things.js";
 import { baselines } from "../recipes/baselines.js";
 import { allRows } from "../recipes/table1.js";
+import { DEFAULT_STUDY } from "../studies/study-folder.js";
 import { type BenchmarkOptions, scoreCommand, withBenchmarkOptions } from "./benchmark-commands.js";
 import { chatCommand, serveCommand } from "./chat-commands.js";
 import { checkpointCommands } from "./checkpoint-commands.js";
@@ -11,7 +12,7 @@ import type { CheckOptions } from "./data.js";
 import { figureCommands } from "./figure-commands.js";
 import type { WorldOptions } from "./micro.js";
 import { withOpeningOptions } from "./opening.js";
-import { collect, DEFAULT_START, positive, wholeNumber } from "./options.js";
+import { collect, positive, wholeNumber } from "./options.js";
 import { recipesCommand } from "./recipes-command.js";
 import type { ReportOptions } from "./report.js";
 import type { ReproduceOptions } from "./reproduce.js";
@@ -106,7 +107,7 @@ function trainCommand(): Command {
       `
 Your own data: data.tuning is a LLaVA-format file of questions with answers, data.images the folder of its pictures;
 data.captions, if given, is a file of captions for pretraining. startFrom is the folder of a study, for its encoder, tokenizers
-and language model (default: ${DEFAULT_START}, made first where that is missing); or a run, whose model is tuned further.
+and language model (default: ${DEFAULT_STUDY}, made first where that is missing); or a run, whose model is tuned further.
 Data of all stages is looked at before anything is trained.
 
 Examples:

@@ -3,15 +3,6 @@ import { ConfigError } from "../errors.js";
 import { print, tell } from "./printable.js";
 import type { ProgressDisplay } from "./progress.js";
 
-/** Where a run begins that does not say: what `npm run demo` makes. */
-export const DEFAULT_START = "runs/demo";
-
-/** Where a table's study lies by default. */
-export function studyFolder(table: string, scale: string): string {
-  if (table === "table1") return scale === "micro" ? DEFAULT_START : `runs/${scale}`;
-  return scale === "micro" ? `runs/${table}` : `runs/${scale}-${table}`;
-}
-
 /** Readers of option values; what they throw is a wrong call (exit status 2). */
 
 export function wholeNumber(text: string): number {

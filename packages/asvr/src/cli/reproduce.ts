@@ -10,7 +10,8 @@ import { recordResults } from "../report/record.js";
 import { writeReport } from "../report/report.js";
 import { fasterMatmul } from "../studies/matmul.js";
 import { runStudy } from "../studies/study.js";
-import { interruptSignal, oneOf, printJson, studyFolder } from "./options.js";
+import { studyFolder } from "../studies/study-folder.js";
+import { interruptSignal, oneOf, printJson } from "./options.js";
 import { print } from "./printable.js";
 import { type ProgressDisplay, progressDisplay } from "./progress.js";
 

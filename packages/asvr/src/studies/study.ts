@@ -24,7 +24,7 @@ export interface StudyEvents {
   onProgress?: (part: string, progress: PartProgress) => void;
   /** After each of these: how far the study is as a whole. */
   onWhole?: (progress: WholeProgress) => void;
-  onDone?: (part: string, record: PartRecord) => void;
+  onDone?: (part: string, record: Pick<PartRecord, "seconds" | "detail">) => void;
 }
 
 export interface StudyOptions extends StudyEvents {

@@ -7,9 +7,8 @@ import type { Recipe } from "../recipes/recipe.js";
 import type { SeedResult } from "../runs/run-folder.js";
 import { latestCheckpoint } from "../training/checkpoint.js";
 import type { LoggedStep } from "../training/metrics.js";
-import { duration } from "./progress.js";
 
-interface TrainedStage {
+export interface TrainedStage {
   steps: number;
   /** Of the first and of the last step. */
   firstLoss: number;
@@ -76,16 +75,6 @@ function filesOf(run: string, checkpoint: string): Record<string, string> {
     attention: join(run, "attention.json"),
   };
   return Object.fromEntries(Object.entries(files).filter(([, file]) => existsSync(file)));
-}
-
-/** What was trained in words: a line for each stage and for each thing that was written. */
-export function describeTrained({ run, stages, files }: Trained): string {
-  const lines = Object.entries(stages).map(([stage, { steps, firstLoss, loss, seconds, records, pictures }]) => {
-    const data = records === undefined ? "" : `, ${records} records, ${pictures} pictures`;
-    return [stage, `${steps} steps in ${duration(seconds)}, loss ${firstLoss.toFixed(3)} to ${loss.toFixed(3)}${data}`];
-  });
-  const rows = [...lines, ...Object.entries(files)].map(([name, text]) => `  ${name!.padEnd(12)}${text}\n`);
-  return `${run}: trained\n${rows.join("")}`;
 }
 
 async function readJson<T>(file: string): Promise<T> {
