@@ -79,6 +79,15 @@ describe("good files", () => {
   });
 });
 
+test("an answer before the first question is left out, whatever it says", async () => {
+  for (const value of ["Hello.", ""]) {
+    const record = { ...good, conversations: [{ from: "gpt", value }, question, answer] };
+    const { records, faults } = await loadRecords(write("begun.json", JSON.stringify([record])), { imagesFolder });
+    expect(faults).toEqual([]);
+    expect(records).toEqual([good]);
+  }
+});
+
 describe("faults", () => {
   const turns = (...conversations: { from: string; value: string }[]) => ({ ...good, conversations });
   const cases: [kind: string, field: string, record: unknown][] = [
@@ -87,7 +96,9 @@ describe("faults", () => {
     ["wrong-shape", "image", { ...good, image: ["a.png", "b.png"] }],
     ["wrong-shape", "", "not an object"],
     ["unknown-role", "conversations[0].from", turns({ from: "user", value: "<image>" }, answer)],
-    ["turn-order", "conversations[0].from", turns(answer, question, answer)],
+    ["turn-order", "conversations[0].from", { ...textOnly, id: "alone", conversations: [answer] }],
+    ["turn-order", "conversations[1].from", turns(answer, answer, question, answer)],
+    ["turn-order", "conversations[1]", turns(answer, question)],
     ["turn-order", "conversations[1].from", turns(question, { from: "human", value: "And?" })],
     ["turn-order", "conversations[0]", turns(question)],
     ["empty-answer", "conversations[1].value", turns(question, { from: "gpt", value: " \n" })],

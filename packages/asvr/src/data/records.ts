@@ -13,7 +13,10 @@ export interface LlavaRecord {
   id: string;
   /** Path of the picture inside the images folder; none: a text-only record. */
   image?: string;
-  /** Human and model by turns, the human first; `<image>` once, in a human turn, if there is a picture. */
+  /**
+   * Human and model by turns, the human first; `<image>` once, in a human turn, if there is a picture. An answer that
+   * stands before the first question in the file is left out, as in LLaVA.
+   */
   conversations: { from: "human" | "gpt"; value: string }[];
   /** Text in the place of a picture: read and not learnt, and shared by its questions in packing. */
   context?: string;
@@ -116,10 +119,11 @@ function checkRecord(
     ...(image == null ? [] : checkImagePath(image, imagesFolder, near)),
   ];
   if (faults.length > 0) return { faults };
+  const asked = (conversations as Turns).slice(firstQuestion(conversations));
   const record: LlavaRecord = {
     id: count > 1 ? `${id}#${count}` : id,
     ...(image != null && { image }),
-    conversations: conversations.map(({ from, value }) => ({ from: from as "human" | "gpt", value })), // checkTurns has looked at the roles
+    conversations: asked.map(({ from, value }) => ({ from: from as "human" | "gpt", value })), // checkTurns has looked at the roles
     ...(context != null && { context }),
     ...(type != null && { type }),
     ...(group != null && { group }),
@@ -201,10 +205,16 @@ function duplicateId(id: string): RecordFault {
 /** Other formats' names of the two roles. */
 const renamed: Readonly<Record<string, string>> = { user: "human", assistant: "gpt", model: "gpt", bot: "gpt" };
 
+/** The turn with which a conversation begins for the model: a first answer has no question to be learnt from. */
+function firstQuestion(turns: Turns): 0 | 1 {
+  return turns[0]?.from === "gpt" ? 1 : 0;
+}
+
 /** Roles, their order, and that the model says something. */
 function* checkTurns(turns: Turns): Generator<RecordFault> {
   let isKnown = true;
   for (const [turn, { from, value }] of turns.entries()) {
+    if (turn < firstQuestion(turns)) continue;
     if (from !== "human" && from !== "gpt") {
       isKnown = false;
       const advice = Object.hasOwn(renamed, from) ? ` Write "${renamed[from]}".` : "";
@@ -219,12 +229,16 @@ function* checkTurns(turns: Turns): Generator<RecordFault> {
 }
 
 function checkOrder(turns: Turns): RecordFault[] {
-  const wrong = turns.findIndex(({ from }, turn) => from !== (turn % 2 === 0 ? "human" : "gpt"));
+  const first = firstQuestion(turns);
+  const wrong = turns.findIndex(({ from }, turn) => turn >= first && from !== (turn % 2 === first ? "human" : "gpt"));
   if (wrong >= 0) {
     const message = `it is from ${turns[wrong]!.from}, out of order; turns must go human, gpt, human, gpt and so on.`;
     return [fault("turn-order", `conversations[${wrong}].from`, message)];
   }
-  if (turns.length % 2 === 0) return [];
+  if (turns.length === first) {
+    return [fault("turn-order", "conversations[0].from", "it answers no question; put one before it, from human.")];
+  }
+  if (turns.length % 2 === first) return [];
   return [fault("turn-order", `conversations[${turns.length - 1}]`, "the last question has no answer.")];
 }
 

@@ -42,8 +42,9 @@ goldenFamily<unknown, Sidecar>("j_conversations", ({ folder, sidecar }) => {
         expect(labels, label).toEqual(want.labels);
         expect(supervisedSpans(spans), label).toEqual(want.supervised_char_spans);
       } else {
-        // The release gave the sample up, or it has no answer: then ours supervises the answers and nothing else.
-        const answers = conversations.filter(({ from, value }) => from === "gpt" && value !== "");
+        // The release gave the sample up, or it has no answer: then ours supervises the answers and nothing else. One
+        // before the first question is none: both leave it out.
+        const answers = conversations.filter(({ from, value }, turn) => turn > 0 && from === "gpt" && value !== "");
         expect(supervisedSpans(spans), label).toHaveLength(answers.length);
       }
     }
