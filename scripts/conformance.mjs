@@ -243,7 +243,7 @@ const statements = {
       where: "not in the paper",
       says: "Surprise: −log p of each position's codes, by depth: `asvr surprise`",
       code: ["analysis/surprise.ts", "pictureSurprise"],
-      tests: [["cli/figure-commands.test.ts", "the mean is the run's own loss on the picture"]],
+      tests: [["cli/figure-commands.slow.test.ts", "the mean is the run's own loss on the picture"]],
     },
   ],
 };

@@ -4,7 +4,7 @@ import { families } from "../packages/torch/dist/testing/families.js";
 import { goldenFiles, goldenRoots } from "../packages/torch/dist/testing/golden-files.js";
 import { runTests, summarize } from "./run-tests.mjs";
 
-const results = await runTests(["golden.test.ts", ...process.argv.slice(2)], []);
+const { results } = await runTests(["golden.test.ts", ...process.argv.slice(2)], []);
 const byName = new Map();
 for (const result of results) {
   const name = result.name.replace(/^golden /, "");

@@ -1,9 +1,6 @@
-import { spawn } from "node:child_process";
-import { createHash } from "node:crypto";
-import { appendFileSync, existsSync, mkdtempSync, readFileSync, rmSync } from "node:fs";
+import { existsSync, mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
-import { dirname, join } from "node:path";
-import { fileURLToPath } from "node:url";
+import { join } from "node:path";
 import { CheckpointError, F, memory, setThreads, tidy } from "@asvr/torch";
 import fc from "fast-check";
 import { afterAll, beforeAll, expect, test } from "vitest";
@@ -14,7 +11,8 @@ import type { LossCounts } from "../model/lvlm.js";
 import { latestCheckpoint } from "./checkpoint.js";
 import { TinyObjective, tinyTraining } from "./fixture.js";
 import { accumulateLosses } from "./objective.js";
-import { Interrupted, type Progress, type TrainOptions, train } from "./trainer.js";
+import { type Outcome, outcome, readLines, trainUntil, weightsOf, withoutTimes } from "./trainer.fixture.js";
+import { train } from "./trainer.js";
 
 type Losses = ReturnType<TinyObjective["losses"]>;
 
@@ -29,36 +27,7 @@ afterAll(() => {
   expect(memory().tensors).toBe(before);
 });
 
-/** Everything that a run is, apart from how long it took: files of its last checkpoint by hash, and its log. */
-async function outcome(folder: string): Promise<{ files: Record<string, string>; lines: unknown[] }> {
-  const { path } = (await latestCheckpoint(folder))!;
-  const { files } = JSON.parse(readFileSync(join(path, "manifest.json"), "utf8"));
-  return { files, lines: readLines(folder).map(withoutTimes) };
-}
-
-function readLines(folder: string): Record<string, unknown>[] {
-  const text = readFileSync(join(folder, "metrics.jsonl"), "utf8");
-  return text
-    .split("\n")
-    .filter(Boolean)
-    .map((line) => JSON.parse(line));
-}
-
-function withoutTimes({ samplesPerSecond, elapsedSeconds, memoryBytes, ...line }: Record<string, unknown>) {
-  for (const time of [samplesPerSecond, elapsedSeconds, memoryBytes]) expect(time).toBeTypeOf("number");
-  return line;
-}
-
-/** sha256 of the weights in memory. */
-function weightsOf({ model }: TinyObjective): string {
-  const hash = createHash("sha256");
-  tidy(() => {
-    for (const [name, weight] of model.stateDict()) hash.update(name).update(weight.contiguous().data());
-  });
-  return hash.digest("hex");
-}
-
-let unbroken: { weights: string; folder: string; files: Record<string, string>; lines: unknown[] };
+let unbroken: Outcome & { weights: string; folder: string };
 beforeAll(async () => {
   using objective = new TinyObjective();
   const folder = newFolder();
@@ -86,20 +55,6 @@ test("logEvery keeps those steps, and the last", async () => {
   expect((await outcome(folder)).lines).toEqual(kept);
 });
 
-/** Trains until a signal stops it at the start of step `stopAt`, or to the end. Each call is as a process of its own. */
-async function trainUntil(folder: string, stopAt: number | undefined, changes: Partial<TrainOptions>) {
-  const controller = new AbortController();
-  using objective = new TinyObjective((step) => step === stopAt && controller.abort());
-  const running = train(objective, tinyTraining(folder, { ...changes, signal: controller.signal }));
-  if (stopAt === undefined) await running;
-  else {
-    const error = await running.catch((reason: unknown) => reason);
-    expect(error).toBeInstanceOf(Interrupted);
-    expect((error as Error).message).toContain(`stopped at step ${stopAt + 1} of 14`);
-  }
-  return weightsOf(objective);
-}
-
 test("stopped at any steps and continued, a run is the unbroken one to the bit", async () => {
   const stops = fc.uniqueArray(fc.integer({ min: 0, max: 13 }), { minLength: 1, maxLength: 4 });
   await fc.assert(
@@ -123,80 +78,6 @@ test("a finished run that is started again does nothing", async () => {
   expect(seconds).toBe((await latestCheckpoint(folder))!.seconds);
   expect(weightsOf(objective)).toBe(unbroken.weights);
   expect(await outcome(folder)).toEqual({ files: unbroken.files, lines: unbroken.lines });
-});
-
-/** Trains in a process of its own, which reads the sources as vitest does; it says every step that it begins. */
-function trainingProcess(folder: string, saveEverySeconds: number) {
-  const here = dirname(fileURLToPath(import.meta.url));
-  const program = `
-    import { runnerImport } from "vite";
-    const resolve = { alias: { "@asvr/torch": ${JSON.stringify(join(here, "..", "..", "..", "torch", "src", "index.ts"))} } };
-    const config = { configFile: false, logLevel: "error", esbuild: { target: "es2022" }, resolve };
-    const { module } = await runnerImport(${JSON.stringify(join(here, "fixture.ts"))}, config);
-    await module.trainAndTell(${JSON.stringify(folder)}, ${saveEverySeconds});
-  `;
-  return spawn(process.execPath, ["--input-type=module", "--eval", program], {
-    cwd: here,
-    stdio: ["ignore", "pipe", "inherit"],
-  });
-}
-
-/** @param killAfter steps and milliseconds after which the process is killed @returns the steps that it began */
-async function runProcess(folder: string, killAfter?: { steps: number; milliseconds: number }, saveEverySeconds = 0) {
-  const child = trainingProcess(folder, saveEverySeconds);
-  const steps: number[] = [];
-  let isKilling = false;
-  child.stdout.setEncoding("utf8").on("data", (text: string) => {
-    steps.push(...text.trim().split("\n").map(Number));
-    if (!killAfter || isKilling || steps.length < killAfter.steps) return;
-    isKilling = true;
-    setTimeout(() => child.kill("SIGKILL"), killAfter.milliseconds);
-  });
-  const [code, signal] = await new Promise<[number | null, string | null]>((resolve) =>
-    child.on("close", (...ended) => resolve(ended)),
-  );
-  return { steps, code, signal };
-}
-
-test("killed at any moments and continued, a run is the unbroken one to the bit", async () => {
-  const folder = newFolder();
-  const random = (most: number) => Math.random() * most;
-  let seen = -1;
-  for (let kills = 0; kills < 3; kills++) {
-    const killAfter = { steps: 2 + Math.floor(random(3)), milliseconds: random(25) };
-    const { steps, code, signal } = await runProcess(folder, killAfter);
-    if (code === 0) break; // it was faster than the kill
-    expect(signal).toBe("SIGKILL");
-    // Every step is saved before the next one begins.
-    expect(steps[0]).toBeGreaterThanOrEqual(seen);
-    seen = steps.at(-1)!;
-  }
-  const { code, steps } = await runProcess(folder);
-  expect(code).toBe(0);
-  if (steps.length > 0) expect(steps[0]).toBeGreaterThanOrEqual(seen);
-  expect(await outcome(folder)).toEqual({ files: unbroken.files, lines: unbroken.lines });
-});
-
-test("killed before anything is saved, a run has logged what it did, and its log is the unbroken one's after it is made", async () => {
-  const folder = newFolder();
-  const { signal } = await runProcess(folder, { steps: 4, milliseconds: 0 }, Number.POSITIVE_INFINITY);
-  expect(signal).toBe("SIGKILL");
-  expect(await latestCheckpoint(folder)).toBeUndefined();
-  // The fourth step had begun, so that the first three are in the log.
-  const steps = readLines(folder).map(({ step }) => step);
-  expect(steps.slice(0, 3)).toEqual([0, 1, 2]);
-  appendFileSync(join(folder, "metrics.jsonl"), '{"stage":"tuning","st'); // as a full disk or a power cut leaves it
-  expect(await trainUntil(folder, undefined, {})).toBe(unbroken.weights);
-  expect(await outcome(folder)).toEqual({ files: unbroken.files, lines: unbroken.lines });
-});
-
-test("100 steps leave as many tensors as 10", async () => {
-  using objective = new TinyObjective();
-  const tensors: number[] = [];
-  const onProgress = (_: Progress) => void tensors.push(memory().tensors);
-  await train(objective, tinyTraining(newFolder(), { steps: 100, onProgress }));
-  expect(tensors).toHaveLength(100);
-  expect(tensors[99]).toBe(tensors[9]);
 });
 
 class BrokenObjective extends TinyObjective {

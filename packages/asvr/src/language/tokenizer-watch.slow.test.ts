@@ -1,8 +1,17 @@
-import { expect, test } from "vitest";
+import { cpSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { afterAll, expect, test } from "vitest";
 import { ConfigError } from "../errors.js";
 import { SentencePieceEngine } from "./sentencepiece/engine.js";
 import { SentencePieceProcessor } from "./sentencepiece/processor.js";
+import { TextTokenizer } from "./tokenizer.js";
 import { TokenizerWatch } from "./tokenizer-watch.js";
+
+const goldens = process.env.ASVR_GOLDENS ?? join(import.meta.dirname, "../../goldens");
+const tiny = join(goldens, "numerics/tokenizer-tiny");
+const root = mkdtempSync(join(tmpdir(), "asvr-tokenizer-watch-"));
+afterAll(() => rmSync(root, { recursive: true }));
 
 /** A SentencePiece model that knows a letter as often as every number up to `longest`. */
 function pieces(longest: number, kind: "unigram" | "bpe" = "unigram") {
@@ -48,4 +57,25 @@ test("an error in the work is that error", () => {
     throw new TypeError("broken");
   };
   expect(() => new TokenizerWatch(["a pattern"]).run("a", broken)).toThrow(TypeError);
+});
+
+test.each([
+  ["(a+)+$", "a".repeat(40)],
+  ["(?:a|a)*b", "a".repeat(60)],
+  ["a*a*a*a*a*a*b", "a".repeat(4000)],
+  ["[a-z]{0,999}[a-z]{0,999}[a-z]{0,999}[a-z]{0,999}!", "a".repeat(1500)],
+  ["a*a*b", "a".repeat(20_000)],
+])("a pattern that takes for ever: %s", (pattern, text) => {
+  const folder = join(root, "folder");
+  cpSync(tiny, folder, { recursive: true });
+  const json = JSON.parse(readFileSync(join(tiny, "tokenizer.json"), "utf8"));
+  const split = { type: "Split", pattern: { Regex: pattern }, behavior: "Isolated" };
+  writeFileSync(join(folder, "tokenizer.json"), JSON.stringify({ ...json, pre_tokenizer: split }));
+  const tokenizer = TextTokenizer.fromFolder(folder);
+  const start = performance.now();
+  const ending = pattern.endsWith("!") ? "?" : "!";
+  expect(() => tokenizer.encode(text + ending)).toThrow(
+    `what may be the reason: the pattern "${pattern.slice(0, 80)}"`,
+  );
+  expect(performance.now() - start).toBeLessThan(10_000);
 });
