@@ -17,6 +17,7 @@ const documents = [
   "packages/asvr/README.md",
   "packages/torch/README.md",
   "bench/README.md",
+  "examples/README.md",
   ...readdirSync(join(root, "docs")).map((name) => `docs/${name}`),
   "docs/results/README.md",
 ].filter((name) => name.endsWith(".md"));
@@ -90,7 +91,7 @@ function codeOf(text: string): string[] {
 }
 
 function isPath(code: string): boolean {
-  if (/^(packages|bench|scripts|docs|\.ci)\/[\w./-]*$/.test(code)) return true;
+  if (/^(packages|bench|examples|scripts|docs|\.ci)\/[\w./-]*$/.test(code)) return true;
   return /^[\w./-]+\/[\w.-]+\.(ts|mjs|cc)$/.test(code);
 }
 
