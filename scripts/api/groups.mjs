@@ -41,6 +41,7 @@ const order = [...Object.keys(torch).filter((title) => !(title in asvr)), ...Obj
 export function load(app) {
   app.converter.on(Converter.EVENT_RESOLVE_BEGIN, ({ project }) => {
     for (const entry of entriesOf(project)) {
+      if (entry.kindOf(ReflectionKind.Reference)) continue; // it stands in the module that it comes from
       if ([entry, ...(entry.signatures ?? [])].some(({ comment }) => comment?.getTag("@group"))) continue;
       const group = groupOf(entry);
       if (!group) app.logger.warn(`${entry.name} (${placeOf(entry)}) is in no group of scripts/api/groups.mjs`);

@@ -5,7 +5,7 @@ import { join } from "node:path";
 import { afterAll, expect, test } from "vitest";
 import { readJsonLines } from "./evaluation/benchmarks/json-lines.js";
 import { readText } from "./files.js";
-import { readPart } from "./parts/part.js";
+import { readPart } from "./runs/part-record.js";
 import { hashOfFile, readManifest } from "./training/manifest.js";
 
 const root = mkdtempSync(join(tmpdir(), "asvr-files-"));

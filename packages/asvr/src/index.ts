@@ -143,7 +143,7 @@ export * from "./model/llava.js";
 export * from "./model/llava-next.js";
 export * from "./model/lvlm.js";
 export { VisualCache } from "./model/visual-cache.js";
-export type { PartProgress, PartRecord } from "./parts/part.js";
+export type { PartProgress } from "./parts/part.js";
 export { type StageName, stageNames } from "./parts/prepare.js";
 export { baselines, type Scale, scales } from "./recipes/baselines.js";
 export {
@@ -160,6 +160,7 @@ export * from "./recipes/recipe.js";
 export type { Row, Table } from "./recipes/table.js";
 export * from "./recipes/tables.js";
 export { writeReport } from "./report/report.js";
+export type { PartRecord } from "./runs/part-record.js";
 export type { Prediction, SeedResult } from "./runs/run-folder.js";
 export type { StudyEvents } from "./studies/study.js";
 export { type TrainRecipeOptions, trainRecipe } from "./studies/train-recipe.js";

@@ -1,7 +1,3 @@
-import { existsSync } from "node:fs";
-import { mkdir } from "node:fs/promises";
-import { join } from "node:path";
-import { readText, writeJson } from "../files.js";
 import type { Progress, TrainOptions } from "../training/trainer.js";
 import type { StudySettings } from "./settings.js";
 
@@ -26,28 +22,6 @@ export interface PartProgress {
   samplesPerSecond?: number;
   secondsLeft?: number;
   memoryBytes?: number;
-}
-
-export interface PartRecord {
-  name: string;
-  fingerprint: string;
-  /** What its builder read of the recipe. */
-  reads?: unknown;
-  state: "started" | "done";
-  /** Wall seconds over all processes that worked on it, as far as they could save. */
-  seconds: number;
-  detail?: string;
-}
-
-/** `parts/NAME.json` says how far a part is, and from what settings it is made. */
-export async function readPart(folder: string, name: string): Promise<PartRecord | undefined> {
-  const file = join(folder, "parts", `${name}.json`);
-  return existsSync(file) ? (JSON.parse(readText(file)) as PartRecord) : undefined;
-}
-
-export async function writePart(folder: string, record: PartRecord): Promise<void> {
-  await mkdir(join(folder, "parts"), { recursive: true });
-  await writeJson(join(folder, "parts", `${record.name}.json`), record);
 }
 
 /** What all trainings of a study have in common. */

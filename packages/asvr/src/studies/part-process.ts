@@ -1,7 +1,8 @@
 import { fork } from "node:child_process";
 import { fileURLToPath } from "node:url";
-import type { PartProgress, PartRecord } from "../parts/part.js";
+import type { PartProgress } from "../parts/part.js";
 import type { Recipe } from "../recipes/recipe.js";
+import type { PartRecord } from "../runs/part-record.js";
 import { Interrupted } from "../training/trainer.js";
 import type { Part } from "./plan.js";
 

@@ -1,7 +1,7 @@
-import { readPart } from "../parts/part.js";
 import type { StudySettings } from "../parts/settings.js";
 import { ingredientsOf, missingFor, readsAppearance, readsSemantic } from "../recipes/missing.js";
 import { derive, type Recipe, type Stage } from "../recipes/recipe.js";
+import { readPart } from "../runs/part-record.js";
 import { planStudy } from "./plan.js";
 
 /** One step of what a command would do. */

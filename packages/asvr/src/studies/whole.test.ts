@@ -1,6 +1,6 @@
 import { expect, test } from "vitest";
-import type { PartRecord } from "../parts/part.js";
 import { demoSettings, smallSettings } from "../parts/settings.js";
+import type { PartRecord } from "../runs/part-record.js";
 import { planStudy } from "./plan.js";
 import { Whole } from "./whole.js";
 

@@ -1,4 +1,5 @@
-import type { PartProgress, PartRecord } from "../parts/part.js";
+import type { PartProgress } from "../parts/part.js";
+import type { PartRecord } from "../runs/part-record.js";
 import type { Part } from "./plan.js";
 
 /** How far a study is over all of its parts. */
