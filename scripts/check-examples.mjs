@@ -4,7 +4,7 @@
 // A new example is a file in examples/ and an entry here.
 import assert from "node:assert/strict";
 import { spawnSync } from "node:child_process";
-import { existsSync, mkdtempSync, readdirSync, rmSync } from "node:fs";
+import { existsSync, mkdtempSync, readdirSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { dirname, join } from "node:path";
 import { fileURLToPath } from "node:url";
@@ -15,7 +15,10 @@ const goldens = join(root, "packages/asvr/goldens");
 const tinyModel = join(goldens, "numerics/hf-llava-tiny");
 const picture = join(goldens, "images/rgb_120x90.png");
 
-/** Of each example: its arguments, and what it must print, in this order. */
+// What `npm run demo -- --quick` makes, which CI runs first.
+const study = join(root, "runs/quick");
+
+/** Of each example: what it needs, its arguments, and what it must print, in this order. */
 const examples = {
   "torch-alone": {
     args: ["sine.safetensors"],
@@ -28,6 +31,28 @@ const examples = {
   "ask-a-model": {
     args: [tinyModel, picture, "What is it?", "Which colour is it?"],
     prints: [/^What is it\?\n/, /^\(\d+ tokens; end: \w+\)$/m, /^hf-llava-tiny answered 2 of 2 questions$/m],
+  },
+  "train-own-pictures": {
+    prepare: (folder) => {
+      assert(existsSync(study), `${study} is not there: npm run demo -- --quick`);
+      const answers = { "rgb_120x90.png": "wide", "tall_30x300.png": "tall", "gray_77x51.png": "grey" };
+      const records = Object.entries(answers).map(([image, value]) => ({
+        id: image,
+        image,
+        conversations: [
+          { from: "human", value: "<image>\nWhat is it?" },
+          { from: "gpt", value },
+        ],
+      }));
+      writeFileSync(join(folder, "train.json"), JSON.stringify(records));
+    },
+    args: [study, "train.json", join(goldens, "images"), "run", "40"],
+    prints: [
+      /^run$/m,
+      /^3 records, 3 pictures: loss \d+\.\d+ to \d+\.\d+$/m,
+      /tuning-step-0000040$/m,
+      /^ask it: npx asvr chat run /m,
+    ],
   },
 };
 
@@ -58,9 +83,10 @@ for (const [name, example] of Object.entries(examples)) {
 }
 
 /** @returns how many seconds it took */
-function check(name, { args, prints }, cwd) {
+function check(name, { prepare, args, prints }, cwd) {
   const program = join(root, "examples/dist", `${name}.js`);
   assert(existsSync(program), "it is not compiled: npm run build");
+  prepare?.(cwd);
   const started = performance.now();
   const { status, signal, stdout, stderr } = spawnSync(process.execPath, [program, ...args], {
     cwd,

@@ -71,7 +71,8 @@ export async function prepareRow(
       const own = await readOwnData(context, { ...common, file, images, recipe, parts, codesFile, maxBad });
       const saved = await latestCheckpoint(out);
       const isBegun = saved !== undefined && saved.stageNumber >= stageNames.indexOf(stage);
-      context.onNote?.(await noteData(out, stage, { file, data: own, isBegun }));
+      const note = await noteData(out, stage, { file, data: own, isBegun }); // kept, whether or not somebody listens
+      context.onNote?.(note);
       return own;
     }
     const records = join(layout.data(folder), `${data}.json`);
