@@ -68,7 +68,7 @@ async function converse(talk: Conversation, name: string): Promise<void> {
   terminal.once("close", () => {
     isClosed = true;
   });
-  const ask = () => (isClosed ? process.stdout.write(terminal.getPrompt()) : terminal.prompt());
+  const ask = () => (isClosed ? print(terminal.getPrompt()) : terminal.prompt());
   let stop: AbortController | undefined;
   let leave = () => {};
   const left = new Promise<true>((resolve) => {
