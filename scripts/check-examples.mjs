@@ -54,6 +54,10 @@ const examples = {
       /^ask it: npx asvr chat run /m,
     ],
   },
+  "serve-and-ask": {
+    args: [tinyModel, picture],
+    prints: [/^serving hf-llava-tiny at http:\/\/127\.0\.0\.1:\d+\/v1$/m, /^\d+ tokens read, \d+ tokens answered$/m],
+  },
 };
 
 const sources = readdirSync(join(root, "examples")).filter((file) => file.endsWith(".ts"));
