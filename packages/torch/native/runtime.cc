@@ -1,5 +1,4 @@
 // The process around the tensors: threads, random numbers, devices, versions.
-#include <ATen/CPUGeneratorImpl.h>
 #include <ATen/Context.h>
 #include <ATen/Parallel.h>
 #include <ATen/Version.h>
@@ -32,17 +31,24 @@ napi_value manualSeed(napi_env env, napi_callback_info info) {
   return nothing(env);
 }
 
-// randomState() -> handle of a uint8 tensor: the whole state of the CPU generator
-napi_value randomState(napi_env env, napi_callback_info) {
-  at::Generator generator = at::detail::getDefaultCPUGenerator();
+// The generator that operators on a device draw from.
+at::Generator generatorOf(napi_env env, napi_value device) {
+  return at::globalContext().defaultGenerator(at::Device(readString(env, device)));
+}
+
+// randomState(device) -> handle of a uint8 tensor in host memory: the whole state of the device's generator
+napi_value randomState(napi_env env, napi_callback_info info) {
+  at::Generator generator = generatorOf(env, arguments(env, info, 1)[0]);
   const std::lock_guard<std::mutex> lock(generator.mutex());
   return handle(env, generator.get_state());
 }
 
+// setRandomState(handle, device)
 napi_value setRandomState(napi_env env, napi_callback_info info) {
-  at::Generator generator = at::detail::getDefaultCPUGenerator();
+  const std::vector<napi_value> given = arguments(env, info, 2);
+  at::Generator generator = generatorOf(env, given[1]);
   const std::lock_guard<std::mutex> lock(generator.mutex());
-  generator.set_state(environment(env).at(readInt(env, arguments(env, info, 1)[0])));
+  generator.set_state(environment(env).at(readInt(env, given[0])));
   return nothing(env);
 }
 

@@ -67,7 +67,9 @@ const entries: Operator[] = Object.entries({
   grad: ["readonly Tensor[]", "readonly Tensor[]", "options"],
   withGradients: ["Tensor", "readonly Tensor[]", "readonly (Tensor | null)[]", "number"],
   manualSeed: ["wild"],
+  randomState: ["wild"],
   setRandomState: ["wild"],
+  setRandomStateOf: ["wild"],
   setForgedState: ["wild", "wild"],
   setThreads: ["wild"],
   gradOfAnything: ["wild", "wild"],
@@ -260,7 +262,9 @@ const program = `
         return leaves.map((leaf) => leaf.grad);
       },
       manualSeed: (seed) => torch.manualSeed(seed),
+      randomState: (device) => torch.randomState(device),
       setRandomState: (state) => torch.setRandomState(state),
+      setRandomStateOf: (device) => torch.setRandomState(torch.randomState(), device),
       setForgedState: (left, next) => {
         const state = torch.randomState();
         const words = new Int32Array(state.data().buffer);

@@ -56,8 +56,8 @@ export interface Native {
   setThreads(count: number): void;
   threads(): number;
   manualSeed(seed: number): void;
-  randomState(): number;
-  setRandomState(state: number): void;
+  randomState(device: string): number;
+  setRandomState(state: number, device: string): void;
   loadLibrary(path: string): string | null;
   runtime(): { libtorch: string; cuda: boolean; mps: boolean; cpuCapability: string };
 }

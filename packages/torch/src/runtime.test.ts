@@ -49,6 +49,16 @@ test("a state whose position is past the generator's numbers is refused, every p
   });
 });
 
+test("a generator of a device that is not there is refused", () => {
+  tidy(() => {
+    const state = randomState("cpu");
+    for (const device of ["cuda:97", "nowhere"]) {
+      expect(() => randomState(device), device).toThrow(TorchError);
+      expect(() => setRandomState(state, device), device).toThrow(TorchError);
+    }
+  });
+});
+
 test("a seed is a whole number of 64 bits", () => {
   for (const seed of [1.5, Number.NaN, 2 ** 63, "3"]) {
     expect(() => manualSeed(seed as number)).toThrow(`manualSeed(${seed}): a whole number of 64 bits is needed`);

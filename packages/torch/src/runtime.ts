@@ -1,7 +1,7 @@
 import { LoadError, TorchError } from "./errors.js";
 import { asTorch } from "./invoke.js";
 import { cudaProblem, currentBuild, native } from "./native.js";
-import { Tensor } from "./tensor.js";
+import { type Device, Tensor } from "./tensor.js";
 
 const MOST_THREADS = 1024;
 
@@ -32,16 +32,24 @@ export function manualSeed(seed: number): void {
   native.manualSeed(seed);
 }
 
-/** The state of the CPU generator, uint8: what a checkpoint keeps so that a resumed run draws the same numbers. */
-export function randomState(): Tensor {
-  return new Tensor(native.randomState());
+/**
+ * The state of the generator that operators on a device draw from: what a checkpoint keeps so that a resumed run draws
+ * the same numbers.
+ * @returns uint8, in host memory
+ * @throws TorchError for a device that is not there
+ */
+export function randomState(device: Device = "cpu"): Tensor {
+  return asTorch("randomState", () => new Tensor(native.randomState(device)));
 }
 
-/** Takes up a state of `randomState`: the numbers that followed it are drawn again. @throws TorchError for no state */
-export function setRandomState(state: Tensor): void {
+/**
+ * Takes up a state of `randomState`: the numbers that followed it are drawn again.
+ * @throws TorchError for no state, or a device that is not there
+ */
+export function setRandomState(state: Tensor, device: Device = "cpu"): void {
   asTorch("setRandomState", () => {
-    requirePosition(state);
-    native.setRandomState(state.handle);
+    if (device === "cpu") requirePosition(state);
+    native.setRandomState(state.handle, device);
   });
 }
 

@@ -1,17 +1,9 @@
 import { existsSync } from "node:fs";
 import { mkdir, open, readdir, rename, rm, writeFile } from "node:fs/promises";
 import { join } from "node:path";
-import {
-  type nn,
-  type optim,
-  randomState,
-  readSafetensors,
-  setRandomState,
-  type Tensor,
-  tidy,
-  writeSafetensors,
-} from "@asvr/torch";
+import { type nn, type optim, readSafetensors, type Tensor, tidy, writeSafetensors } from "@asvr/torch";
 import { checkpointName, hashOfFile, manifestText, type Position, readManifest, verifyFiles } from "./manifest.js";
+import { randomStates, setRandomStates } from "./random-state.js";
 
 export type { Position } from "./manifest.js";
 
@@ -40,7 +32,7 @@ export async function saveCheckpoint(
   tidy(() => {
     writeSafetensors(join(temporary, "model.safetensors"), stateOf(modules));
     writeSafetensors(join(temporary, "optimizer.safetensors"), optimizer.stateDict());
-    writeSafetensors(join(temporary, "random.safetensors"), new Map([["cpu", randomState()]]));
+    writeSafetensors(join(temporary, "random.safetensors"), randomStates(modules));
   });
   const files: Record<string, string> = {};
   for (const file of (await readdir(temporary)).sort()) files[file] = await hashOfFile(join(temporary, file));
@@ -75,7 +67,8 @@ export async function loadTraining(path: string, { modules, optimizer }: Trained
   await loadModules(path, modules);
   tidy(() => {
     optimizer.load(readSafetensors(join(path, "optimizer.safetensors")).tensors);
-    setRandomState(readSafetensors(join(path, "random.safetensors")).tensors.get("cpu")!.clone());
+    const states = readSafetensors(join(path, "random.safetensors")).tensors;
+    setRandomStates(modules, new Map(Array.from(states, ([kind, state]) => [kind, state.clone()])));
   });
 }
 

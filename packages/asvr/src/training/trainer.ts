@@ -137,7 +137,9 @@ export async function train<Batch, Counts extends StepCounts>(
     position.seconds += seconds;
     if (metrics) {
       const { loss, ...parts } = metrics;
-      const validation = isEvaluated ? { validation: await withoutDraws(() => evaluate.run(position.step)) } : {};
+      const validation = isEvaluated
+        ? { validation: await withoutDraws(objective.modules, () => evaluate.run(position.step)) }
+        : {};
       const samplesPerSecond = (objective.samplesPerStep * position.step) / position.seconds;
       const memoryBytes = process.memoryUsage.rss();
       await log.write({

@@ -1,6 +1,7 @@
-import { noGrad, randomState, setRandomState, tidy } from "@asvr/torch";
+import { type nn, noGrad, tidy } from "@asvr/torch";
 import { type LoggedMetrics, MetricTotals } from "./metric-totals.js";
 import type { Objective, StepCounts } from "./objective.js";
+import { randomStates, setRandomStates } from "./random-state.js";
 
 /** What is measured between the steps of a training. */
 export interface Validation {
@@ -36,12 +37,16 @@ export function heldOutLosses<Batch, Counts extends StepCounts>(
   );
 }
 
-/** Runs `body` and takes libtorch's generator back to where it was: what follows draws as if `body` had not run. */
-export async function withoutDraws<T>(body: () => T | Promise<T>): Promise<T> {
-  using before = randomState();
+/** Runs `body` and takes libtorch's generators back to where they were: what follows draws as if `body` had not run. */
+export async function withoutDraws<T>(
+  modules: Readonly<Record<string, nn.Module>>,
+  body: () => T | Promise<T>,
+): Promise<T> {
+  const before = randomStates(modules);
   try {
     return await body();
   } finally {
-    setRandomState(before);
+    setRandomStates(modules, before);
+    for (const state of before.values()) state.dispose();
   }
 }
