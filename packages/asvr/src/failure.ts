@@ -21,7 +21,7 @@ function isSuppressed(error: unknown): error is Error & { error: unknown; suppre
   return error instanceof Error && error.name === "SuppressedError" && "suppressed" in error && "error" in error;
 }
 
-/** The same error, by name, stack and fields, that says more. */
+/** A copy of an error, with its name, stack and fields, whose message says more. */
 function withMore(error: Error, more: string): Error {
   if (more === "") return error;
   return Object.create(error, { message: { value: error.message + more } }) as Error;

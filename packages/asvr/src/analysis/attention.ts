@@ -7,7 +7,7 @@ import type { VisionLanguageModel } from "../model/lvlm.js";
 export interface AttentionMap {
   /** Mean over heads and layers of the last token's attention to each visual token: at most 1 in sum. */
   mean: number[];
-  /** The same for each layer, mean over heads. */
+  /** Mean over heads of the last token's attention to each visual token, by layer. */
   byLayer: number[][];
 }
 

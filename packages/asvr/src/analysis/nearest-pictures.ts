@@ -11,7 +11,7 @@ import type { CodeEmbeddings } from "../supervision/supervision.js";
 const BATCH = 256;
 
 export interface NearPicture {
-  /** Its path in the study's data folder. */
+  /** The picture's path in the study's data folder. */
   readonly image: string;
   /** Between the sums of the codes' embeddings: of one position, or the mean over all. */
   readonly distance: number;

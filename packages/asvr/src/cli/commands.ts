@@ -43,7 +43,7 @@ export function allCommands(): Command[] {
   ];
 }
 
-/** Those that do something: a command that only groups others is replaced by them. */
+/** The commands that do something: one that only groups others is replaced by them. */
 export function leafCommands(): Command[] {
   return allCommands().flatMap((command) => (command.commands.length > 0 ? command.commands : [command]));
 }

@@ -75,7 +75,7 @@ function featureLayers({ vision, selection }: Config): number[] {
   return layers;
 }
 
-/** Those before the deepest state that is read, and one more where there is one: llama.cpp never runs the last one. */
+/** How many layers are stored: those up to the deepest state that is read, and one more, since llama.cpp never runs the last. */
 function storedLayers(config: Config): number {
   return Math.min(config.vision.config.layers, Math.max(...featureLayers(config)) + 1);
 }

@@ -217,7 +217,7 @@ function isCompanion(name: string): boolean {
   return /\.(json|jinja|md|txt|model)$/.test(name) && !name.endsWith(".index.json");
 }
 
-/** That of all weights, so that none is changed. */
+/** The dtype of a folder's weights, or float32 where they differ: so none is changed. */
 function dtypeOf(folder: string): DType {
   using weights = openWeights(folder);
   const found = new Set([...weights.entries.values()].map(({ dtype }) => dtype));

@@ -24,7 +24,7 @@ export function drawRegion(picture: RgbImage, grid: HeatMap["grid"]): RgbImage {
   return paint(grid, (x, y) => pixel(x, y));
 }
 
-/** The same in grey, with each cell's value as colour over it and a white frame around the highest. */
+/** The picture in grey, with each cell's value as colour over it and a white frame around the highest. */
 export function drawHeatMap(picture: RgbImage, { grid, values, range: [low, high] }: HeatMap): RgbImage {
   const pixel = sampler(picture, grid);
   const { width, height } = sizeOf(grid);

@@ -83,7 +83,7 @@ function prefixRule(json: TokenizerJson): PrefixRule {
   return "none";
 }
 
-/** The same tokenizer without a dummy space. */
+/** The tokenizer's description without a dummy space at the beginning. */
 function withoutPrefix(json: TokenizerJson): TokenizerJson {
   const { normalizer, pre_tokenizer } = structuredClone({
     normalizer: json.normalizer,

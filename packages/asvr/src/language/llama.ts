@@ -96,7 +96,7 @@ export interface LlamaContext {
 interface LayerContext extends LlamaContext {
   layer: number;
   angles: RotaryAngles;
-  /** Those of the columns that `readout` names. */
+  /** The angles of the columns that `readout` names. */
   queryAngles: RotaryAngles;
 }
 

@@ -51,8 +51,10 @@ export class TextStream {
 /** As many characters as clean-up looks ahead, all its rules together, with room. */
 const CLEAN_UP_REACH = 64;
 
-/** The same where decoding ends with a clean-up of spaces, which may join what two tokens gave: everything is decoded
- * each time, and the end held back. */
+/**
+ * A text stream for tokenizers whose decoding ends with a clean-up of spaces, which may join what two tokens gave:
+ * everything is decoded each time, and the end is held back.
+ */
 export class CleanedTextStream {
   readonly #decode: Decode;
   #ids: number[] = [];

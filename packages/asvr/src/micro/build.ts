@@ -136,7 +136,7 @@ class SplitWriter {
     return records.flat();
   }
 
-  /** The same, and a PNG for each scene. */
+  /** Writes the records of a split, and a PNG for each scene. */
   async pictures<T>(
     name: SplitName,
     recordsOf: (id: string, image: string, scene: Scene, random: Random) => T[],

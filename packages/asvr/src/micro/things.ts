@@ -75,7 +75,7 @@ export type ThingsName = (typeof THINGS_NAMES)[number];
 export interface Things {
   readonly name: ThingsName;
   readonly kinds: Readonly<Record<KindName, readonly Concept[]>>;
-  /** Those of all kinds. */
+  /** The things of all kinds. */
   readonly concepts: readonly Concept[];
   /**
    * The first quarter of each kind, which turns up twice as often: the popular objects in the sense of POPE, the ones

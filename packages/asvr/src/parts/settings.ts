@@ -128,7 +128,7 @@ export function settingsOf(table: StudySettings["table"], scale: StudySettings["
   return table === "table1" ? settings : { ...settings, table, rows: [...studyRows(table, scale).keys()] };
 }
 
-/** The same through every part, in under two minutes at micro scale: what CI runs. Its scores mean nothing. */
+/** Settings that go through every part in under two minutes at micro scale, as CI does. The scores mean nothing. */
 export function quickened(settings: StudySettings): StudySettings {
   const { world, languageModel } = settings;
   const isMicro = settings.scale === "micro";
@@ -155,7 +155,7 @@ export function quickened(settings: StudySettings): StudySettings {
   };
 }
 
-/** Its shared parts as the baseline has them. */
+/** The baseline recipe of a study, with the study's tokenizers. */
 export function studyRecipe(settings: StudySettings): Recipe {
   return withTokenizers(settings, recipeOf("table1", "llava", settings.scale));
 }

@@ -64,7 +64,7 @@ const paperBaseline = derive(llava, {
   stages: { pretraining: { dataset: "LLaVA-558K" }, tuning: { dataset: "LLaVA-1.5-665K" } },
 });
 
-/** The same experiment in minutes on a CPU: smaller in every size, trained on the embedded world. */
+/** The baseline of the micro scale runs in minutes on a CPU: smaller in every size, trained on the embedded world. */
 const microBaseline = derive(llava, {
   scale: "micro",
   source: "the micro experiment: sizes and steps chosen for minutes on two cores",

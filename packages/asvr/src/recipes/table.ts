@@ -15,9 +15,9 @@ export interface Row {
   title: string;
   /** `tableN/ROW` that it is derived from; left out: the baseline of the scale. */
   from?: string;
-  /** Its difference, at every scale that can express the row. */
+  /** The row's difference, at every scale that can express it. */
   at: Partial<Record<Scale, RowAt>>;
-  /** What it is there for, where its id does not say. */
+  /** What the row is there for, where its id does not say. */
   role?: "equal-time" | "control";
   note?: string;
   /** The row of the same study that it is compared with, where that is not `llava`. */
@@ -37,7 +37,7 @@ export interface Table {
   lacking?: string;
 }
 
-/** The same difference at every scale. */
+/** `everywhere` makes one difference that of every scale. */
 export function everywhere(change: Difference, times?: RowAt["times"]): Row["at"] {
   const at = times ? { change, times } : { change };
   return { micro: at, small: at, paper: at };

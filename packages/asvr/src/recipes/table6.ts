@@ -1,6 +1,6 @@
 import type { Row, Table } from "./table.js";
 
-/** The same training as another table's row; what counts here is its cost. */
+/** A row of Table 6 trains as another table's row does; what counts here is its cost. */
 const same = (from: string, title: string): Row => ({ title, from, at: { paper: { change: {} } } });
 
 /** Compute against score, by data. */

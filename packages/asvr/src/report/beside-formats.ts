@@ -28,7 +28,7 @@ function score(cell: BesideCell | undefined): string {
   return cell.delta === undefined ? points(cell.value) : `${points(cell.value)} (${signedPoints(cell.delta)})`;
 }
 
-/** The same with the intervals of both numbers, where they are known. */
+/** The average of a row and its difference, each with its interval where that is known. */
 function average({ average: { value, delta, interval: of, deltaInterval } }: BesideRow): string {
   const mean = of ? `${points(value)} ${interval(of)}` : points(value);
   if (delta === undefined) return mean;

@@ -16,7 +16,7 @@ export function points(value: number): string {
   return value < 0 && text !== "0.0" ? minus + text : text;
 }
 
-/** The same with its sign: "+4.6", "−0.3", "0.0". */
+/** Points with their sign: "+4.6", "−0.3", "0.0". */
 export function signedPoints(value: number): string {
   const text = points(value);
   return value > 0 && text !== "0.0" ? `+${text}` : text;

@@ -59,7 +59,7 @@ export async function buildTables(runFolder: string): Promise<Tables> {
   return (await buildReportTables(runFolder)).tables;
 }
 
-/** The same with the study that it is of. */
+/** A study and its tables, computed anew from the predictions. */
 export async function buildReportTables(runFolder: string): Promise<{ study: Study; tables: Tables }> {
   const study = await readStudy(runFolder);
   return { study, tables: tabulate(study, await readManifest(runFolder), await readRows(runFolder, study)) };
@@ -120,7 +120,7 @@ async function readRows(runFolder: string, study: Study): Promise<RowRuns[]> {
   return rows;
 }
 
-/** The same rows with what the page shows besides. */
+/** The rows with what the page shows beside their scores. */
 async function readDetails(runFolder: string, runs: readonly RowRuns[]): Promise<ReportRow[]> {
   const rows: ReportRow[] = [];
   for (const { row, seeds } of runs) {

@@ -53,7 +53,7 @@ export async function answerTestSets(
   }
 }
 
-/** The same questions in every row: one of each kind that names a thing, from different pictures. */
+/** Attention maps of the questions that every row is shown with: one of each kind that names a thing, from different pictures. */
 function attentionSamples(
   model: VisionLanguageModel,
   questions: readonly TestQuestion[],

@@ -5,7 +5,7 @@ import type { DualTokenOutput } from "./dualtoken.js";
 
 /** What the unquantized tower says of the pictures: the target of the semantic codes. */
 export interface DualTokenTeacher {
-  /** Its hidden state of index -2, (batch, positions, dim). */
+  /** The tower's hidden state of index -2, (batch, positions, dim). */
   readonly hiddenState: Tensor;
   /** (batch, dim) */
   readonly pooled: Tensor;

@@ -42,7 +42,7 @@ export interface Dinov3Config {
 export interface Dinov3Output {
   /** The last layer's output after the final norm, (batch, 1 + registers + patches, dim). */
   readonly lastHiddenState: Tensor;
-  /** Its class token, (batch, dim). */
+  /** The class token of `lastHiddenState`, (batch, dim). */
   readonly pooled: Tensor;
 }
 

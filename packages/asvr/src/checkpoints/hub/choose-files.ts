@@ -8,7 +8,7 @@ export interface RepositoryFile {
 const descriptions = /^[^/]+\.(?:json|jinja|model|txt)$/;
 const safetensors = /^[^/]+\.safetensors$/;
 const torchFiles = /^[^/]+\.(?:bin|pt|pth)$/;
-/** The same weights once more, in another cut or for another framework. */
+/** Files that hold the weights once more, in another cut or for another framework. */
 const others = /^(?:consolidated|original|flax_model|tf_model|rust_model|training_args|optimizer|scheduler|rng_state)/;
 
 /**

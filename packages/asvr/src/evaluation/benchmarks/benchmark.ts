@@ -6,7 +6,7 @@ import { each, type Part, type Scored } from "../scoring/shares.js";
 /** Where the questions are published. */
 export interface DataSource {
   hub: string;
-  /** The same data under other names. */
+  /** Hub ids under which others publish this data too. */
   otherHubs?: readonly string[];
   config?: string;
   split: string;

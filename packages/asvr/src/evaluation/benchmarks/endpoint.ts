@@ -42,7 +42,7 @@ const refusalCodes = new Set([
   ...["context_length_exceeded", "exceed_context_size_error", "string_above_max_length", "image_too_large"],
   ...["invalid_image", "invalid_image_format", "image_parse_error", "content_filter", "content_policy_violation"],
 ]);
-/** Those that give no code say it in words. */
+/** Words by which servers that give no code say that a request is refused. */
 const refusalWords = new RegExp(
   [
     "context (?:length|window|size)|maximum (?:model|context|input) length|prompt is too long",

@@ -39,7 +39,7 @@ export interface Decoding {
   cancel(): void;
   /** Tokens whose keys and values are there: of the prompt's beginning at first, of the answer too later on. */
   readonly cached: number;
-  /** Those of the first tokens, to begin another request with: a copy, the caller's. Not of a search. */
+  /** A copy of the cache of the first tokens, to begin another request with; the caller frees it. A search has none. */
   fork(tokens: number): SequenceCache;
 }
 
