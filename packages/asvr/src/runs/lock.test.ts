@@ -24,10 +24,10 @@ test("a lock is held once, and again after its release", async () => {
   await (await Lock.hold(file, { what })).release();
 });
 
-test("of many at a time, one holds it", async () => {
+test.each(Array.from({ length: 40 }, (_, round) => round))("of many at a time, one holds it (%d)", async () => {
   const file = newFile();
   writeFileSync(file, JSON.stringify(dead())); // which all of them would take over
-  const tries = await Promise.allSettled(Array.from({ length: 8 }, () => Lock.hold(file, { what })));
+  const tries = await Promise.allSettled(Array.from({ length: 16 }, () => Lock.hold(file, { what })));
   const held = tries.filter((one) => one.status === "fulfilled");
   expect(held).toHaveLength(1);
   for (const one of tries) if (one.status === "rejected") expect(one.reason).toBeInstanceOf(ConfigError);

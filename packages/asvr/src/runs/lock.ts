@@ -1,6 +1,6 @@
 import { randomUUID } from "node:crypto";
 import { rmSync } from "node:fs";
-import { link, readFile, rename, rm, stat, utimes, writeFile } from "node:fs/promises";
+import { link, mkdir, readFile, rm, rmdir, stat, utimes, writeFile } from "node:fs/promises";
 import { hostname } from "node:os";
 import { setTimeout as sleep } from "node:timers/promises";
 import { ConfigError } from "../errors.js";
@@ -15,6 +15,8 @@ interface Holder {
 /** A holder on another machine cannot be asked whether it lives: it touches its lock this often. */
 const TOUCH_EVERY_SECONDS = 10;
 const SILENT_AFTER_SECONDS = 60;
+/** Taking a dead lock over lasts milliseconds: a process that has not ended it after this died in it. */
+const TAKEOVER_SECONDS = 10;
 
 export interface LockOptions {
   /** What the lock keeps for its holder, for the message: "runs/demo". */
@@ -75,38 +77,61 @@ async function take(file: string): Promise<Holder | undefined> {
     } finally {
       await rm(draft, { force: true });
     }
-    const holder = await livingHolder(file);
-    if (holder) return holder;
-    await removeDead(file);
+    const found = await holderOf(file);
+    if (typeof found === "object") return found;
+    if (found === "dead") await removeDead(file);
   }
 }
 
-/** Moves a dead lock away. Should another process have taken it over just now, it is put back. */
+/**
+ * Removes a dead lock. One process at a time looks whether it is dead still, and removes it: two that found it dead
+ * could otherwise remove the lock of a third, which was faster.
+ */
 async function removeDead(file: string): Promise<void> {
-  const moved = `${file}.${randomUUID()}.dead`;
+  const section = `${file}.takeover`;
   try {
-    await rename(file, moved);
-    if (await livingHolder(moved)) await link(moved, file);
+    await mkdir(section);
   } catch (error) {
-    if (!["ENOENT", "EEXIST"].includes((error as NodeJS.ErrnoException).code ?? "")) throw error;
+    if ((error as NodeJS.ErrnoException).code !== "EEXIST") throw error;
+    // It is there for milliseconds, unless its process died in them.
+    if ((await secondsSince(section)) > TAKEOVER_SECONDS) await rmdir(section).catch(() => {});
+    else await sleep(5);
+    return;
+  }
+  try {
+    if ((await holderOf(file)) === "dead") await rm(file, { force: true });
   } finally {
-    await rm(moved, { force: true });
+    await rmdir(section).catch(() => {});
   }
 }
 
-async function livingHolder(file: string): Promise<Holder | undefined> {
+/** Who holds a lock; "dead" is one that nobody holds any more, "absent" one that was released. */
+async function holderOf(file: string): Promise<Holder | "dead" | "absent"> {
+  let text: string;
   try {
-    const holder = JSON.parse(await readFile(file, "utf8")) as Holder;
-    if (holder.host !== hostname()) {
-      const silentSeconds = (Date.now() - (await stat(file)).mtimeMs) / 1000;
-      return silentSeconds < SILENT_AFTER_SECONDS ? holder : undefined;
-    }
-    if (!isRunning(holder.pid)) return undefined;
-    const begun = await beginningOf(holder.pid);
-    return holder.begun === begun ? holder : undefined;
-  } catch {
-    return undefined; // released meanwhile, or no lock of ours
+    text = await readFile(file, "utf8");
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code === "ENOENT") return "absent";
+    throw error;
   }
+  const holder = holderIn(text);
+  if (!holder) return "dead";
+  if (holder.host !== hostname()) return (await secondsSince(file)) < SILENT_AFTER_SECONDS ? holder : "dead";
+  return isRunning(holder.pid) && holder.begun === (await beginningOf(holder.pid)) ? holder : "dead";
+}
+
+/** What a lock says; undefined where a crash left it empty, or it is none of ours. */
+function holderIn(text: string): Holder | undefined {
+  try {
+    return (JSON.parse(text) as Holder | null) ?? undefined;
+  } catch {
+    return undefined;
+  }
+}
+
+async function secondsSince(path: string): Promise<number> {
+  const { mtimeMs } = await stat(path).catch(() => ({ mtimeMs: Date.now() })); // gone: it was touched just now
+  return (Date.now() - mtimeMs) / 1000;
 }
 
 function isRunning(pid: number): boolean {
