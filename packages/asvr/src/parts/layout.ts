@@ -3,6 +3,7 @@ import { join } from "node:path";
 import type { Preprocessing } from "../data/preprocess.js";
 import { siglipPreprocessing } from "../data/preprocess.js";
 import { ConfigError } from "../errors.js";
+import { readText } from "../files.js";
 import { baselines } from "../recipes/baselines.js";
 import type { Recipe } from "../recipes/recipe.js";
 import { labelledParts, type PartKind, partsOf } from "./identity.js";
@@ -35,6 +36,12 @@ export const files = {
   codes: (split: Split) => `${split}.safetensors`,
 };
 
+/** Whether a study has a part whose record does not say what it was made from. */
+function isOfEarlierVersion(study: string, part: string): boolean {
+  const record = join(study, "parts", `${part}.json`);
+  return existsSync(record) && !("reads" in JSON.parse(readText(record)));
+}
+
 /**
  * The folder of a part that a recipe is trained from.
  * @param recipe of a row of a study from before parts were named by what made them, its folder has the label alone
@@ -44,8 +51,8 @@ export function partFolder(study: string, recipe: Recipe, kind: PartKind): strin
   const name = partsOf(recipe)[kind];
   const place = join(study, name);
   if (existsSync(place)) return place;
-  const labelled = join(study, labelledParts(recipe)[kind]);
-  if (recipe.startFrom === null && existsSync(labelled)) return labelled;
+  const labelled = labelledParts(recipe)[kind];
+  if (recipe.startFrom === null && isOfEarlierVersion(study, labelled)) return join(study, labelled);
   throw new ConfigError(
     `${recipe.name} was trained with the part ${name}, which the study ${study} does not have: it was deleted, or never made`,
   );

@@ -142,7 +142,7 @@ async function staleParts(folder: string, parts: readonly Part[]): Promise<Part[
   return parts.filter(({ name, fingerprint }) => (records.get(name)?.fingerprint ?? fingerprint) !== fingerprint);
 }
 
-async function requireSameSettings({ folder, fresh }: StudyOptions, parts: readonly Part[]): Promise<void> {
+async function requireSameSettings({ folder, fresh, partsFor }: StudyOptions, parts: readonly Part[]): Promise<void> {
   const stale = await staleParts(folder, parts);
   if (stale.length === 0) return;
   if (!fresh) {
@@ -151,7 +151,9 @@ async function requireSameSettings({ folder, fresh }: StudyOptions, parts: reado
     throw new ConfigError(
       `${folder} holds ${stale.map(({ name }) => name).join(", ")}, made ` +
         `${isEarlier ? "by an earlier version of asvr: they are still opened, but not gone on with" : "with other settings"}. ` +
-        "Choose another folder with --out, or delete those parts and make them again with --fresh.",
+        (partsFor
+          ? "Name another study with --set startFrom=FOLDER: one that is not there is made by asvr reproduce table1 --out FOLDER."
+          : "Choose another folder with --out, or delete those parts and make them again with --fresh."),
     );
   }
   for (const { name, output } of stale) {

@@ -1,23 +1,9 @@
 import { memory } from "@asvr/torch";
-import sharp from "sharp";
 import { expect, test } from "vitest";
-import { noise, tinyFolder } from "../../chat/fixture.js";
+import { tinyFolder } from "../../chat/fixture.js";
 import { openChatModel } from "../../chat/open.js";
-import type { AnswerRequest } from "./answerer.js";
-import type { Picture } from "./data/table.js";
+import { ask, picture } from "./local.fixture.js";
 import { localAnswerer } from "./local.js";
-
-async function picture(seed: number): Promise<Picture> {
-  const { width, height, data } = noise(seed);
-  const png = await sharp(data, { raw: { width, height, channels: 3 } })
-    .png()
-    .toBuffer();
-  return { key: `picture ${seed}`, bytes: async () => png };
-}
-
-const ask = (id: string, shown: Picture, prompt = `<image>\nQuestion ${id}?`): AnswerRequest => ({
-  ...{ id, prompt, pictures: [shown], maxNewTokens: 2 },
-});
 
 test("a thousand questions and more leave as many tensors as before, batch by batch", async () => {
   using model = await openChatModel(tinyFolder);

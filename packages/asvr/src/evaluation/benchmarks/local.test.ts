@@ -1,22 +1,10 @@
-import sharp from "sharp";
 import { expect, test } from "vitest";
-import { noise, tinyFolder } from "../../chat/fixture.js";
+import { tinyFolder } from "../../chat/fixture.js";
 import { openChatModel } from "../../chat/open.js";
-import type { Answer, AnswerRequest } from "./answerer.js";
+import type { Answer } from "./answerer.js";
 import type { Picture } from "./data/table.js";
+import { ask, picture } from "./local.fixture.js";
 import { localAnswerer } from "./local.js";
-
-async function picture(seed: number): Promise<Picture> {
-  const { width, height, data } = noise(seed);
-  const png = await sharp(data, { raw: { width, height, channels: 3 } })
-    .png()
-    .toBuffer();
-  return { key: `picture ${seed}`, bytes: async () => png };
-}
-
-const ask = (id: string, shown: Picture, prompt = `<image>\nQuestion ${id}?`): AnswerRequest => ({
-  ...{ id, prompt, pictures: [shown], maxNewTokens: 2 },
-});
 
 test("what the model does not take is refused, each with its reason; all others are answered", async () => {
   using model = await openChatModel(tinyFolder);
